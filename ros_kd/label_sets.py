@@ -22,10 +22,9 @@ def get_taxonomy(name: str) -> Taxonomy:
 
 
 def _add(name: str, classes: str, **maps: dict[int, int | str]) -> None:
-    rows = [row.rsplit(' ', 1) if row != '-' else (None, '000000') for row in classes.replace('\n', ',').split(',')
-            if (row := row.strip())]
-    names = tuple(None if row[0] is None else row[0].strip() for row in rows)
-    colors = tuple(tuple(bytes.fromhex(row[1])) for row in rows)
+    rows = [row.strip() for row in classes.split(',')]
+    names = tuple(None if row == '-' else row.rsplit(' ', 1)[0] for row in rows)
+    colors = tuple((0, 0, 0) if row == '-' else tuple(bytes.fromhex(row.rsplit(' ', 1)[1])) for row in rows)
     TAXONOMIES[name] = Taxonomy(name, names, colors, {key.replace('_', '-'): value for key, value in maps.items()})
 
 
