@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 
@@ -87,3 +89,23 @@ def interpolate(first: np.ndarray, second: np.ndarray, ratio: float) -> np.ndarr
     else:
         quaternion = (np.sin((1 - ratio) * angle) * a + np.sin(ratio * angle) * b) / np.sin(angle)
     return from_quaternion(position_a + ratio * (position_b - position_a), quaternion)
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Poses of a vehicle's LiDAR in a fixed frame: stamps int64 [K], ns, rising; poses float64 [K, 4, 4]."""
+
+    stamps: np.ndarray
+    poses: np.ndarray
+
+    def at(self, stamp: int, slack: float = 0.2) -> np.ndarray | None:
+        """Return the pose at `stamp` (ns), interpolated; None if it lies more than `slack` seconds outside."""
+        if len(self.stamps) == 0:
+            return None
+        if stamp < self.stamps[0] - slack * 1e9 or stamp > self.stamps[-1] + slack * 1e9:
+            return None
+        if len(self.stamps) == 1:
+            return self.poses[0]
+        right = int(np.clip(np.searchsorted(self.stamps, stamp), 1, len(self.stamps) - 1))
+        before, after = int(self.stamps[right - 1]), int(self.stamps[right])
+        return interpolate(self.poses[right - 1], self.poses[right], (stamp - before) / (after - before))
