@@ -1,0 +1,97 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the readers of public datasets share: checked point files, image sizes and a list of frames read on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Iterator, Sequence
+
+import numpy as np
+
+from ros_kd.datasets import DatasetError
+from ros_kd.extrinsics import Trajectory
+from ros_kd.frames import PairedFrame
+from ros_kd.images import ImageFile
+
+TENTH_OF_A_SECOND = 100_000_000
+
+
+@dataclass(frozen=True)
+class FrameList:
+    """A dataset whose frames are read when they are asked for (ros_kd.datasets.Dataset).
+
+    readers: one callable for each frame, in stamp order; picklable, so that loader processes can share the dataset.
+    """
+
+    name: str
+    readers: Sequence[Callable[[], PairedFrame]]
+    trajectory: Trajectory | None = None
+
+    def __len__(self) -> int:
+        return len(self.readers)
+
+    def __getitem__(self, index: int) -> PairedFrame:
+        return self.readers[index]()
+
+    def __iter__(self) -> Iterator[PairedFrame]:
+        return (read() for read in self.readers)
+
+
+def read_points(path: Path, columns: int) -> np.ndarray:
+    """Return the point file as float32 [N, columns].
+
+    Raises DatasetError if the file is missing, empty or cut off within a point.
+    """
+    try:
+        values = np.fromfile(path, np.float32)
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise DatasetError(f'scan {path} is missing: was the dataset unpacked completely?') from None
+    if size == 0 or size % (4 * columns):
+        raise DatasetError(f'scan {path} has {size} bytes, expected a multiple of {4 * columns} ({columns} float32 for '
+                           'each point): the file is cut off or of another kind')
+    return values.reshape(-1, columns)
+
+
+def read_labels(path: Path, dtype: type, points: int) -> np.ndarray:
+    """Return one value for each of the scan's `points` [N]. Raises DatasetError if missing or of another number."""
+    try:
+        labels = np.fromfile(path, dtype)
+    except FileNotFoundError:
+        raise DatasetError(f'labels {path} are missing: was the dataset unpacked completely?') from None
+    if len(labels) != points:
+        raise DatasetError(f'{path} has {len(labels)} labels, but its scan has {points} points: they are not of the '
+                           'same frame, or one of the files is cut off')
+    return labels
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) in pixels; of a PNG from its header alone. Raises DatasetError if it is no image."""
+    try:
+        with path.open('rb') as file:
+            head = file.read(24)
+        if head[:8] == b'\x89PNG\r\n\x1a\n' and len(head) == 24:
+            return int.from_bytes(head[16:20], 'big'), int.from_bytes(head[20:24], 'big')
+        height, width = ImageFile(path).read().shape[:2]
+    except FileNotFoundError:
+        raise DatasetError(f'image {path} is missing: was the dataset unpacked completely?') from None
+    except ValueError as error:
+        raise DatasetError(str(error)) from None
+    return width, height
+
+
+def numbered(folder: Path, suffix: str) -> list[Path]:
+    """Return the files of `folder` called NUMBER + suffix, by number. Raises DatasetError if there are none."""
+    files = [path for path in folder.glob(f'*{suffix}') if path.name[:-len(suffix)].isdigit()]
+    if not files:
+        raise DatasetError(f'no files like {folder / ("000000" + suffix)}')
+    return sorted(files, key=lambda path: (int(path.name[:-len(suffix)]), path.name))
+
+
+def thin(items: list, every: int, frames: int) -> list:
+    """Return each `every`-th item, at most `frames` of them (0: all). Raises DatasetError for senseless numbers."""
+    if every < 1 or frames < 0:
+        raise DatasetError(f'options every={every}, frames={frames}: expected every >= 1 and frames >= 0 (0 = all)')
+    return items[::every][:frames or None]
