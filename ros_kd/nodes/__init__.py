@@ -1,3 +1,31 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 """Thin ROS nodes around the ROS-free core; the only room that imports rclpy and messages."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+_INSTALL = {
+    'torch': 'pip install torch safetensors',
+    'safetensors': 'pip install safetensors',
+    'rosbags': 'pip install rosbags',
+    'cv2': 'pip install opencv-python-headless, or apt install python3-opencv',
+    'trimesh': 'pip install trimesh embreex (only the simulated vehicle needs it)',
+    'embreex': 'pip install trimesh embreex (only the simulated vehicle needs it)',
+}
+_ROS = 'source /opt/ros/<distro>/setup.bash, or without a ROS distribution: make setup && source .venv/bin/activate'
+
+
+def run(name: str) -> None:
+    """Run the node called `name` and exit with its status; a missing library is reported with what installs it."""
+    try:
+        status = import_module(f'ros_kd.nodes.{name}').main()
+    except ModuleNotFoundError as error:
+        module = (error.name or '').partition('.')[0]
+        if module == 'ros_kd':
+            raise
+        sys.exit(f'ros_kd {name}: the Python module "{error.name}" is missing. To install it: '
+                 f'{_INSTALL.get(module, _ROS)}')
+    sys.exit(status)

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+# pip_requirements.sh PYTHON [INDEX]: install requirements.txt; torch from INDEX first, where one is given.
+set -eu
+[ -z "${2:-}" ] || "$1" -m pip install --index-url "$2" "$(grep '^torch==' requirements.txt)"
+"$1" -m pip install -r requirements.txt
