@@ -1,0 +1,220 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""Sparse convolutions against torch's dense ones."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ros_kd.sparse import BACKENDS, InverseConv3d, SparseConv3d, SparseTensor, SubMConv3d, choose_backend
+from ros_kd.sparse import keys as packing
+
+LOWER, SIZE = torch.tensor([-6, -8, -4]), (12, 16, 8)
+OFFSETS = torch.cartesian_prod(*[torch.arange(-1, 2)] * 3)
+
+
+@pytest.fixture(params=list(BACKENDS))
+def backend(request):
+    return request.param
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def random_tensor(channels, backend, batch_size=2, share=0.3, seed=0):
+    """Return a random sparse tensor around the origin and what its voxels' indices in a dense grid are."""
+    generator = torch.Generator().manual_seed(seed)
+    occupied = torch.rand((batch_size, *SIZE), generator=generator) < share
+    index = occupied.nonzero()[torch.randperm(int(occupied.sum()), generator=generator)]
+    features = torch.randn(len(index), channels, generator=generator)
+    return SparseTensor.from_coordinates(index[:, 1:] + LOWER, features, index[:, 0], batch_size, backend)
+
+
+def dense_index(tensor):
+    return (tensor.batch, *(tensor.coordinates - LOWER // tensor.stride).unbind(1))
+
+
+def to_dense(tensor):
+    """Return float [B, C, X, Y, Z]."""
+    shape = [size // tensor.stride for size in SIZE]
+    dense = tensor.features.new_zeros(tensor.batch_size, *shape, tensor.features.shape[1])
+    return dense.index_put(dense_index(tensor), tensor.features).permute(0, 4, 1, 2, 3)
+
+
+def at_voxels(dense, tensor):
+    return dense.permute(0, 2, 3, 4, 1)[dense_index(tensor)]
+
+
+def dense_weight(layer):
+    """Return the weight in torch's layout [C_out, C_in, k, k, k]."""
+    k = layer.kernel_size
+    return layer.weight.permute(2, 1, 0).reshape(layer.out_channels, layer.in_channels, k, k, k)
+
+
+def assert_same_with_gradients(layer, tensor, dense_layer):
+    """Compare outputs and the gradients of features and parameters under a random loss."""
+    tensor.features.requires_grad_()
+    parameters = [tensor.features, *layer.parameters()]
+    result = layer(tensor)
+    expected = at_voxels(dense_layer(to_dense(tensor)), result)
+    torch.testing.assert_close(result.features, expected, rtol=1e-4, atol=1e-5)
+    weight = torch.randn_like(expected)
+    gradients = torch.autograd.grad((result.features * weight).sum(), parameters)
+    references = torch.autograd.grad((expected * weight).sum(), parameters)
+    for gradient, reference in zip(gradients, references):
+        torch.testing.assert_close(gradient, reference, rtol=1e-4, atol=1e-4)
+    return result
+
+
+@pytest.mark.parametrize('channels', [(4, 7), (16, 32)])
+def test_submanifold_convolution_equals_dense_convolution_at_the_voxels(backend, channels):
+    layer = SubMConv3d(*channels, bias=True)
+    assert_same_with_gradients(layer, random_tensor(channels[0], backend),
+                               lambda x: F.conv3d(x, dense_weight(layer), layer.bias, padding=1))
+
+
+def test_pointwise_convolution_is_a_linear_layer(backend):
+    layer = SubMConv3d(5, 3, kernel_size=1, bias=True)
+    assert_same_with_gradients(layer, random_tensor(5, backend), lambda x: F.conv3d(x, dense_weight(layer), layer.bias))
+
+
+@pytest.mark.parametrize(('kernel_size', 'padding'), [(2, 0), (3, 1)])
+def test_strided_convolution_equals_dense_convolution_and_keeps_keys_sorted(backend, kernel_size, padding):
+    layer = SparseConv3d(4, 6, kernel_size)
+    tensor = random_tensor(4, backend, share=0.1)
+    result = assert_same_with_gradients(
+        layer, tensor, lambda x: F.conv3d(x, dense_weight(layer), stride=2, padding=padding))
+    assert result.stride == 2 and bool((result.keys[1:] > result.keys[:-1]).all())
+    cells = torch.cat([tensor.batch[:, None], tensor.coordinates.div(2, rounding_mode='floor')], 1)
+    occupied = torch.cat([result.batch[:, None], result.coordinates], 1)
+    assert torch.equal(occupied, torch.unique(cells, dim=0))
+
+
+@pytest.mark.parametrize(('kernel_size', 'padding'), [(2, 0), (3, 1)])
+def test_inverse_convolution_equals_dense_transposed_convolution_on_the_finer_voxels(backend, kernel_size, padding):
+    fine = random_tensor(4, backend, share=0.1)
+    down, layer = SparseConv3d(4, 5, kernel_size), InverseConv3d(5, 6, kernel_size)
+    coarse = down(fine)
+    coarse = coarse.with_features(coarse.features.detach())
+    result = assert_same_with_gradients(
+        layer, coarse, lambda x: F.conv_transpose3d(x, dense_weight(layer).transpose(0, 1), stride=2, padding=padding,
+                                                    output_padding=padding))
+    assert torch.equal(result.keys, fine.keys)
+
+
+def test_forty_thousand_voxels_with_two_threads(backend, two_threads):
+    generator = torch.Generator().manual_seed(1)
+    sheet = torch.cartesian_prod(torch.arange(-128, 128), torch.arange(-128, 128))
+    height = (torch.rand(len(sheet), 2, generator=generator) * 4).long() - 2
+    coordinates = torch.unique(torch.cat([torch.cat([sheet, height[:, i:i + 1]], 1) for i in range(2)]), dim=0)
+    coordinates = coordinates[torch.rand(len(coordinates), generator=generator) < 0.5]
+    assert len(coordinates) >= 40_000
+    tensor = SparseTensor.from_coordinates(coordinates, torch.randn(len(coordinates), 8, generator=generator),
+                                           backend=backend)
+    layer = SubMConv3d(8, 8)
+    index = (tensor.coordinates + torch.tensor([128, 128, 2])).unbind(1)
+    dense = torch.zeros(256, 256, 4, 8).index_put(index, tensor.features).permute(3, 0, 1, 2)[None]
+    with torch.no_grad():
+        expected = F.conv3d(dense, dense_weight(layer), padding=1)[0].permute(1, 2, 3, 0)[index]
+        for _ in range(3):
+            torch.testing.assert_close(layer(tensor).features, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_scans_of_a_batch_do_not_touch(backend):
+    border = torch.tensor([[packing.HIGHEST] * 3, [packing.LOWEST] * 3])
+    features = torch.ones(4, 1)
+    tensor = SparseTensor.from_coordinates(border.repeat(2, 1), features, torch.tensor([0, 0, 1, 1]), backend=backend)
+    layer = SubMConv3d(1, 1)
+    torch.testing.assert_close(layer(tensor).features, layer.weight[13].expand(4, 1))
+
+
+def test_voxels_at_the_borders_of_the_range_have_the_neighbours_that_they_have(backend):
+    corner = torch.tensor([packing.LOWEST, packing.HIGHEST, packing.LOWEST])
+    coordinates = corner + torch.tensor([[0, 0, 0], [1, -1, 1]])
+    tensor = SparseTensor.from_coordinates(coordinates, torch.eye(2), backend=backend)
+    layer = SubMConv3d(2, 1)
+    to_second = int((OFFSETS == torch.tensor([1, -1, 1])).all(1).nonzero())
+    expected = torch.stack([layer.weight[13, 0] + layer.weight[to_second, 1],
+                            layer.weight[13, 1] + layer.weight[26 - to_second, 0]])
+    torch.testing.assert_close(layer(tensor).features, expected)
+
+
+def test_empty_input_gives_empty_output_and_zero_gradients(backend):
+    tensor = SparseTensor.from_coordinates(torch.empty(0, 3, dtype=torch.long), torch.empty(0, 4), backend=backend)
+    layers = torch.nn.Sequential(SubMConv3d(4, 8), SparseConv3d(8, 8, 3), SubMConv3d(8, 8), InverseConv3d(8, 4, 3),
+                                 SparseConv3d(4, 8), InverseConv3d(8, 4))
+    result = layers(tensor)
+    assert result.features.shape == (0, 4)
+    result.features.sum().backward()
+    assert all(float(layer.weight.grad.abs().sum()) == 0 for layer in layers)
+
+
+def test_packing_keeps_coordinates_and_batch_and_sorts_by_them():
+    generator = torch.Generator().manual_seed(2)
+    coordinates = torch.randint(packing.LOWEST, packing.HIGHEST + 1, (1000, 3), generator=generator)
+    batch = torch.randint(0, packing.MAX_BATCH, (1000,), generator=generator)
+    keys = packing.pack(coordinates, batch)
+    assert torch.equal(packing.unpack(keys), coordinates) and torch.equal(packing.batch_index(keys), batch)
+    rows = sorted(range(1000), key=lambda i: (int(batch[i]), *coordinates[i].tolist()))
+    assert torch.equal(keys.sort().values, keys[rows])
+
+
+def test_halving_keys_floors_coordinates():
+    coordinates = torch.tensor([[-3, -2, -1], [0, 1, 2], [packing.LOWEST, packing.HIGHEST, 5]])
+    coarse, place = packing.halve(packing.pack(coordinates, torch.tensor([0, 3, 510])))
+    assert torch.equal(packing.unpack(coarse), coordinates.div(2, rounding_mode='floor'))
+    assert packing.batch_index(coarse).tolist() == [0, 3, 510]
+    assert place.tolist() == [4 + 1, 2, 4 + 1]
+    assert torch.equal(packing.unpack(packing.double(coarse)), coordinates.div(2, rounding_mode='floor') * 2)
+
+
+@pytest.mark.parametrize('value', [packing.LOWEST - 1, packing.HIGHEST + 1])
+def test_coordinates_outside_the_range_are_refused_by_value(value):
+    with pytest.raises(ValueError, match=f'{value} is outside'):
+        SparseTensor.from_coordinates(torch.tensor([[0, value, 0]]), torch.zeros(1, 1))
+
+
+def test_wrong_arguments_are_refused_with_what_was_expected():
+    with pytest.raises(ValueError, match='scan index 511 is outside 0..510'):
+        packing.pack(torch.zeros(1, 3, dtype=torch.long), torch.tensor([511]))
+    with pytest.raises(ValueError, match='expected integers'):
+        packing.pack(torch.zeros(1, 3))
+    with pytest.raises(ValueError, match='given twice'):
+        SparseTensor.from_coordinates(torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, 1))
+    with pytest.raises(ValueError, match=r'expected \[1, C\]'):
+        SparseTensor.from_coordinates(torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, 1)).with_features(
+            torch.zeros(2, 1))
+    tensor = random_tensor(3, 'auto')
+    with pytest.raises(ValueError, match='expects 4 channels'):
+        SubMConv3d(4, 4)(tensor)
+    with pytest.raises(ValueError, match='no finer voxels below stride 1'):
+        InverseConv3d(3, 3)(tensor)
+    with pytest.raises(ValueError, match=r'kernel size 5; supported: \(1, 3\)'):
+        SubMConv3d(4, 4, kernel_size=5)
+
+
+def test_an_unknown_backend_is_refused_with_the_names_of_the_others():
+    with pytest.raises(ValueError, match="'auto', 'torch'|'auto'.*'torch'"):
+        choose_backend(torch.device('cpu'), 'cuda-magic')
+
+
+def test_layers_of_one_stride_share_a_kernel_map(backend):
+    tensor = random_tensor(4, backend)
+    SubMConv3d(4, 4)(SubMConv3d(4, 4)(tensor))
+    InverseConv3d(4, 4)(SparseConv3d(4, 4)(tensor))
+    assert set(tensor.geometry.maps) == {(1, 3, 'submanifold'), (1, 2, 'strided'), (2, 2, 'inverse')}
+
+
+def test_autocast_computes_in_the_lower_precision_and_trains_the_weights(backend):
+    tensor, layer = random_tensor(4, backend), SubMConv3d(4, 4)
+    with torch.autocast('cpu', torch.bfloat16):
+        result = layer(tensor).features
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result.float(), layer(tensor).features, rtol=0.05, atol=0.05)
+    result.float().sum().backward()
+    assert layer.weight.grad.dtype == torch.float32 and float(layer.weight.grad.abs().sum()) > 0
