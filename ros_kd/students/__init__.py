@@ -1,0 +1,30 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""The LiDAR-only networks. A new one is one file and one line in STUDENTS."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from torch import nn
+
+from ros_kd.students.minkunet import minkunet14, minkunet18
+
+STUDENTS: dict[str, Callable[[int, int, float], nn.Module]] = {
+    'minkunet14': minkunet14,
+    'minkunet18': minkunet18,
+}
+
+
+def build_student(architecture: str, in_channels: int, num_classes: int, width: float = 1.0) -> nn.Module:
+    """Return an untrained student that takes a SparseTensor and returns logits [V, num_classes].
+
+    in_channels: len(InputSpec.columns). num_classes: len(taxonomy), so that a class id is the index of its logit.
+    width: multiplies the standard numbers of channels. Raises ValueError naming the architectures that exist.
+    """
+    if architecture not in STUDENTS:
+        raise ValueError(f'unknown student architecture "{architecture}"; known: {sorted(STUDENTS)}')
+    if in_channels < 1 or num_classes < 1 or not width > 0:
+        raise ValueError(f'a student with {in_channels} input channels, {num_classes} classes and width {width}: '
+                         'all must be positive')
+    return STUDENTS[architecture](in_channels, num_classes, width)
