@@ -13,9 +13,10 @@ import numpy as np
 from ros_kd.datasets import DatasetError
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import PairedFrame
-from ros_kd.images import ImageFile
 
 TENTH_OF_A_SECOND = 100_000_000
+# Markers of the JPEG segment that holds height and width (ITU T.81, B.1.1.3: SOF0..15 without DHT, JPG, DAC).
+_JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,21 @@ def read_labels(path: Path, dtype: type, points: int) -> np.ndarray:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) in pixels; of a PNG from its header alone. Raises DatasetError if it is no image."""
+    """Return (width, height) in pixels of a PNG or JPEG, from its header. Raises DatasetError if it is no image."""
     try:
         with path.open('rb') as file:
-            head = file.read(24)
-        if head[:8] == b'\x89PNG\r\n\x1a\n' and len(head) == 24:
-            return int.from_bytes(head[16:20], 'big'), int.from_bytes(head[20:24], 'big')
-        height, width = ImageFile(path).read().shape[:2]
+            data = file.read(1 << 18)
     except FileNotFoundError:
         raise DatasetError(f'image {path} is missing: was the dataset unpacked completely?') from None
-    except ValueError as error:
-        raise DatasetError(str(error)) from None
-    return width, height
+    if data[:8] == b'\x89PNG\r\n\x1a\n' and len(data) >= 24:
+        return int.from_bytes(data[16:20], 'big'), int.from_bytes(data[20:24], 'big')
+    position = 2
+    while data[:2] == b'\xff\xd8' and position + 9 <= len(data):
+        if data[position + 1] in _JPEG_FRAMES:
+            return (int.from_bytes(data[position + 7:position + 9], 'big'),
+                    int.from_bytes(data[position + 5:position + 7], 'big'))
+        position += 2 + int.from_bytes(data[position + 2:position + 4], 'big')
+    raise DatasetError(f'image {path} ({path.stat().st_size} bytes) is neither a PNG nor a JPEG, or it is cut off')
 
 
 def numbered(folder: Path, suffix: str) -> list[Path]:
