@@ -1,0 +1,8 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""Stand-in for the part of ROS 2 launch_ros that Python launch files use, where no ROS distribution is installed."""
+
+from . import actions, descriptions, substitutions, utilities  # noqa: F401
+from launch._module_aliases import alias_modules
+
+alias_modules(__name__, 'parameter_descriptions', to='launch_ros.descriptions')
