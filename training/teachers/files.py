@@ -1,0 +1,129 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Answers of an image network that were written to disk: label images, or features and their linear classifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ros_kd.frames import CameraView
+from ros_kd.images import ImageFile
+from ros_kd.label_sets import get_taxonomy
+from training.sampling import Grid, bilinear, bilinear_votes
+from training.teachers import Teacher
+
+
+def answer_for(view: CameraView, folder: Path, suffix: str) -> Path:
+    """Return the file under `folder` whose path ends like the image's, sharing as many folders as possible.
+
+    For an image .../kitti_object/training/image_2/000008.png: kitti_object/training/image_2/000008<suffix>. Raises
+    ValueError naming the image and the folder if there is none.
+    """
+    if not isinstance(view.pixels, ImageFile):
+        raise ValueError(f'the image of camera "{view.name}" is no file ({type(view.pixels).__name__}), so no answer can '
+                         f'be found for it under {folder}: use a teacher that looks at the image, or FrameLabels')
+    parts = view.pixels.path.absolute().with_suffix(suffix).parts[1:]
+    for start in range(len(parts)):
+        candidate = folder.joinpath(*parts[start:])
+        if candidate.is_file():
+            return candidate
+    raise ValueError(f'the teacher has no answer for {view.pixels.path}: no file {folder}/**/{"/".join(parts[-3:])} '
+                     'or shorter')
+
+
+def _folder(path: Path, what: str) -> Path:
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f'the teacher\'s folder {folder} does not exist; expected {what} under it')
+    return folder
+
+
+class LabelFiles(Teacher):
+    """One label image (PNG, uint8, class ids, 255 = unknown) for each image, at the image's size.
+
+    folder: found by the longest ending of the image's path that exists there. taxonomy: the classes of the ids.
+    """
+
+    def __init__(self, folder: Path, taxonomy: str = 'cityscapes') -> None:
+        self.folder = _folder(folder, 'label images')
+        self.taxonomy = get_taxonomy(taxonomy)
+        self.identity = f'labels {self.folder.absolute()} {taxonomy}'
+
+    def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
+        """Return the share of each class around the pixels; see Teacher. Raises ValueError for an image of another size."""
+        path = answer_for(view, self.folder, '.png')
+        labels = ImageFile(path).read()
+        if labels.shape != (view.camera.height, view.camera.width):
+            raise ValueError(f'label image {path} has shape {labels.shape}, but the image of camera "{view.name}" '
+                             f'({view.pixels.path}) is {view.camera.width}x{view.camera.height}')
+        return bilinear_votes(labels, uv, len(self.taxonomy))
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """The last, linear layer of a network: logits = weight f + bias; weight float32 [K, D], bias float32 [K]."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    @classmethod
+    @lru_cache(4)
+    def load(cls, path: Path) -> Classifier:
+        """Read "weight" and "bias" of an npz file. Raises ValueError naming the file and what it lacks."""
+        if not path.is_file():
+            raise ValueError(f'no classifier at {path}: expected an npz with "weight" [K, D] and "bias" [K]')
+        with np.load(path, allow_pickle=False) as data:
+            if not {'weight', 'bias'} <= set(data.files):
+                raise ValueError(f'{path} has {data.files}, expected "weight" [K, D] and "bias" [K]')
+            return cls(data['weight'].astype(np.float32), data['bias'].astype(np.float32))
+
+    def probabilities(self, features: np.ndarray, temperature: float) -> np.ndarray:
+        """Return the softmax over the K classes, float32 [M, K], of features [M, D]."""
+        logits = (features @ self.weight.T + self.bias) / np.float32(temperature)
+        logits -= logits.max(1, keepdims=True)
+        np.exp(logits, out=logits)
+        return logits / logits.sum(1, keepdims=True)
+
+
+class FeatureFiles(Teacher):
+    """One feature map (npz, "features" float16 [D, h, w]) for each image, and the network's linear classifier.
+
+    folder: holds features/ and classifier.npz. taxonomy: its classes are the classifier's first rows; further rows
+    (background) are nobody's mass. temperature: of the softmax; above 1 softens. subsampling: 2 if the maps are every
+    second pixel, in each direction, of the network's feature maps, which cover the image from edge to edge; 1 if all.
+    """
+
+    def __init__(self, folder: Path, taxonomy: str = 'cityscapes', temperature: float = 1.0, subsampling: int = 1) -> None:
+        self.folder = _folder(folder, 'features/ and classifier.npz')
+        self.taxonomy = get_taxonomy(taxonomy)
+        self.temperature = temperature
+        self.shift = 0.5 - 0.5 / subsampling  # of the first cell's centre, in cells; see sampling.Grid
+        self.classifier = Classifier.load(self.folder / 'classifier.npz')
+        if len(self.classifier.bias) < len(self.taxonomy):
+            raise ValueError(f'{self.folder}/classifier.npz knows {len(self.classifier.bias)} classes, but '
+                             f'"{taxonomy}" has {len(self.taxonomy)}')
+        self.identity = f'features {self.folder.absolute()} {taxonomy} temperature {temperature} /{subsampling}'
+
+    def features(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
+        """Return the network's features float32 [M, D] at pixels uv [M, 2]."""
+        path = answer_for(view, self.folder / 'features', '.npz')
+        with np.load(path, allow_pickle=False) as data:
+            features = data['features'].astype(np.float32)
+        if features.ndim != 3 or len(features) != self.classifier.weight.shape[1]:
+            raise ValueError(f'{path} has features of shape {features.shape}, expected '
+                             f'[{self.classifier.weight.shape[1]}, h, w] as classifier.npz needs')
+        size = (features.shape[2], features.shape[1])
+        return bilinear(features, uv, Grid.covering(size, (view.camera.width, view.camera.height), self.shift))
+
+    def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
+        """Return the softmax of the classifier at the pixels; see Teacher.
+
+        Features are interpolated before the softmax, as the network itself enlarges its logits.
+        """
+        probabilities = self.classifier.probabilities(self.features(view, uv), self.temperature)
+        return np.ascontiguousarray(probabilities[:, :len(self.taxonomy)])
