@@ -1,0 +1,116 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""CvBridge: images between ROS messages and OpenCV."""
+from typing import Optional, Tuple
+
+import cv2
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from cv_bridge.boost.cv_bridge_boost import CV_MAT_CNWrap, CV_MAT_DEPTHWrap, cvtColor2, DEPTHS, getCvType
+
+
+class CvBridgeError(TypeError):
+    """An image cannot be converted."""
+
+
+class CvBridge:
+    """Converts images [height, width] or [height, width, channels] from and to messages."""
+
+    def __init__(self) -> None:
+        names = [f'{depth}C{channels}' for depth in DEPTHS for channels in (1, 2, 3, 4)]
+        self.cvtype_to_name = {getCvType(name): name for name in names}
+        self.cvdepth_to_numpy_depth = {getattr(cv2, f'CV_{depth}'): dtype.name for depth, dtype in DEPTHS.items()}
+        self.numpy_type_to_cvtype = {dtype.name: depth for depth, dtype in DEPTHS.items()}
+        self.numpy_type_to_cvtype.update({depth: dtype.name for depth, dtype in DEPTHS.items()})
+
+    def dtype_with_channels_to_cvtype2(self, dtype: np.dtype, n_channels: int) -> str:
+        """Such as 8UC3."""
+        return f'{self.numpy_type_to_cvtype[dtype.name]}C{n_channels}'
+
+    def cvtype2_to_dtype_with_channels(self, cvtype: int) -> Tuple[str, int]:
+        """Such as ('uint8', 3)."""
+        return self.cvdepth_to_numpy_depth[CV_MAT_DEPTHWrap(cvtype)], CV_MAT_CNWrap(cvtype)
+
+    def encoding_to_cvtype2(self, encoding: str) -> int:
+        """OpenCV's number of an encoding; CvBridgeError if there is no such encoding."""
+        try:
+            return getCvType(encoding)
+        except RuntimeError as error:
+            raise CvBridgeError(error) from error
+
+    def encoding_to_dtype_with_channels(self, encoding: str) -> Tuple[str, int]:
+        """Such as ('uint8', 3) of bgr8."""
+        return self.cvtype2_to_dtype_with_channels(self.encoding_to_cvtype2(encoding))
+
+    @staticmethod
+    def _convert(image: np.ndarray, encoding: str, desired_encoding: str) -> np.ndarray:
+        try:
+            return cvtColor2(image, encoding, desired_encoding)
+        except RuntimeError as error:
+            raise CvBridgeError(error) from error
+
+    def compressed_imgmsg_to_cv2(self, cmprs_img_msg: CompressedImage,
+                                 desired_encoding: str = 'passthrough') -> np.ndarray:
+        """Decode an image: as stored (colours as BGR), or in a desired encoding."""
+        try:
+            image = cv2.imdecode(np.frombuffer(cmprs_img_msg.data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:
+            raise CvBridgeError(error) from error
+        if image is None:
+            raise CvBridgeError(f'OpenCV cannot decode the {len(cmprs_img_msg.data)} bytes of an image said to be '
+                                f'"{cmprs_img_msg.format}"')
+        if desired_encoding == 'passthrough':
+            return image
+        layout = {1: 'mono', 3: 'bgr', 4: 'bgra'}[1 if image.ndim == 2 else image.shape[2]]
+        return self._convert(image, f'{layout}{8 * image.itemsize}', desired_encoding)
+
+    def imgmsg_to_cv2(self, img_msg: Image, desired_encoding: str = 'passthrough') -> np.ndarray:
+        """The image of a message; with passthrough a view of its data if rows are not padded and bytes not swapped."""
+        name, channels = self.encoding_to_dtype_with_channels(img_msg.encoding)
+        dtype = np.dtype(name).newbyteorder('>' if img_msg.is_bigendian else '<')
+        data = bytes(img_msg.data) if isinstance(img_msg.data, list) else img_msg.data
+        pixel = channels * dtype.itemsize
+        needed = max(img_msg.height - 1, 0) * img_msg.step + img_msg.width * pixel
+        if img_msg.step < img_msg.width * pixel or len(data) < needed:
+            raise CvBridgeError(
+                f'Image is wrongly formed: {img_msg.height} rows of {img_msg.width} pixels of {pixel} bytes do not '
+                f'fit into step {img_msg.step} and {len(data)} bytes of data')
+        shape, strides = (img_msg.height, img_msg.width), (img_msg.step, pixel)
+        if channels > 1:
+            shape, strides = (*shape, channels), (*strides, dtype.itemsize)
+        image = np.ndarray(shape, dtype, data, strides=strides)
+        image = np.ascontiguousarray(image, dtype.newbyteorder('='))
+        return image if desired_encoding == 'passthrough' else self._convert(image, img_msg.encoding, desired_encoding)
+
+    def cv2_to_compressed_imgmsg(self, cvim: np.ndarray, dst_format: str = 'jpg') -> CompressedImage:
+        """Encode an image (colours as BGR) in a format that OpenCV writes, such as jpg or png."""
+        _require_array(cvim)
+        message = CompressedImage(format=dst_format)
+        try:
+            message.data.frombytes(cv2.imencode(f'.{dst_format}', cvim)[1])
+        except cv2.error as error:
+            raise CvBridgeError(error) from error
+        return message
+
+    def cv2_to_imgmsg(self, cvim: np.ndarray, encoding: str = 'passthrough', header: Optional[Header] = None) -> Image:
+        """A message of an image; passthrough names the encoding by the array's type, such as 8UC3."""
+        _require_array(cvim)
+        cv_type = self.dtype_with_channels_to_cvtype2(cvim.dtype, 1 if cvim.ndim < 3 else cvim.shape[2])
+        if encoding == 'passthrough':
+            encoding = cv_type
+        elif self.encoding_to_cvtype2(encoding) != getCvType(cv_type):
+            raise CvBridgeError(f'encoding specified as {encoding}, but image has incompatible type {cv_type}')
+        message = Image(height=cvim.shape[0], width=cvim.shape[1], encoding=encoding,
+                        is_bigendian=cvim.dtype.byteorder == '>')
+        if header is not None:
+            message.header = header
+        message.data.frombytes(np.ascontiguousarray(cvim))
+        message.step = cvim[:1].nbytes
+        return message
+
+
+def _require_array(image: np.ndarray) -> None:
+    if not isinstance(image, (np.ndarray, np.generic)):
+        raise TypeError(f'Your input type is not a numpy array but {type(image).__name__}')
