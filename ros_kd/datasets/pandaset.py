@@ -61,7 +61,8 @@ def open(path: Path, options: Options) -> FrameList:
     if not path.is_dir():
         raise DatasetError(f'no PandaSet sequence at {path}: expected a folder with NN.npz')
     files = numbered(path, '.npz')
-    there = tuple(sorted(key[2:] for key in _load(files[0]).files if key.startswith('K_')))
+    with _load(files[0]) as data:
+        there = tuple(key[2:] for key in data.files if key.startswith('K_'))
     unknown = sorted(set(cameras) - set(there))
     if unknown:
         raise DatasetError(f'{files[0]} has no camera {", ".join(unknown)}; it has {", ".join(there)}')

@@ -1,0 +1,10 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of paired frames as uint8 RGB arrays: pure functions on numpy and OpenCV, for reports and for checking by eye."""
+
+from ros_kd.pictures.colors import class_colors, depth_colors, intensity_colors, sample
+from ros_kd.pictures.layout import caption, fit, legend, stack, write
+from ros_kd.pictures.points import from_above, over_image, over_labels
+
+__all__ = ['caption', 'class_colors', 'depth_colors', 'fit', 'from_above', 'intensity_colors', 'legend', 'over_image',
+           'over_labels', 'sample', 'stack', 'write']
