@@ -1,0 +1,10 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""Bags of paired frames: a standard rosbag2 folder with one mcap file and standard message types only.
+
+`layout.py` says what is in a bag, `writer.py` and `reader.py` write and read it. Nothing here needs a ROS installation.
+"""
+
+
+class BagError(ValueError):
+    """A bag that cannot be read or written; the text says why and what to do."""

@@ -1,0 +1,117 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""Reads bags of paired frames; see layout.py."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+
+from ros_kd import clouds
+from ros_kd.bags import BagError, codec, layout
+from ros_kd.bags.index import BagIndex
+from ros_kd.bags.pixels import compressed_pixels, image_pixels
+from ros_kd.cameras import Camera
+from ros_kd.extrinsics import Trajectory
+from ros_kd.frames import CameraView, PairedFrame, Scan
+from ros_kd.images import Pixels
+from ros_kd.taxonomy import Taxonomy
+
+
+class PairedBag:
+    """The pairs of a bag by number; nothing but the index stays in memory.
+
+    Raises BagError where there is no bag, where it was not finished, or where it holds no pairs.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._index = BagIndex(self.path)
+        if layout.RIG not in self._index.types:
+            topics = ', '.join(f'{topic} ({kind})' for topic, kind in sorted(self._index.types.items())) or 'nothing'
+            raise BagError(f'{self.path} is a bag without pairs; it holds {topics}. Play it and record pairs with '
+                           '`ros2 launch ros_kd record.launch.py`')
+        self.rig = layout.Rig.from_json(codec.read(self._index.read(layout.RIG, 0), layout.STRING).data)
+        self.stamps = self._index.stamps(self.rig.points)
+        self._latched = lru_cache(maxsize=256)(self._read_latched)
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def __iter__(self) -> Iterator[PairedFrame]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> PairedFrame:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'pair {index} of {len(self)} in {self.path}')
+        stamp = int(self.stamps[index])
+        views = tuple(view for camera in self.rig.cameras if (view := self._view(camera, stamp)) is not None)
+        pose = self._message(self.rig.pose, stamp)
+        return PairedFrame(self._scan(index % len(self), self.intensity_scale), views, str(stamp),
+                           None if pose is None else codec.matrix_of(pose.pose.position, pose.pose.orientation))
+
+    def read_trajectory(self) -> Trajectory | None:
+        """Return the LiDAR's poses in the fixed frame, or None if the bag has none."""
+        stamps = self._index.stamps(self.rig.pose)
+        if len(stamps) == 0:
+            return None
+        poses = [codec.read(self._index.read(self.rig.pose, number), layout.POSE).pose for number in range(len(stamps))]
+        return Trajectory(stamps, np.stack([codec.matrix_of(pose.position, pose.orientation) for pose in poses]))
+
+    @cached_property
+    def intensity_scale(self) -> float:
+        """The value of full intensity: the rig's, or else estimated from three scans, so that all pairs agree."""
+        if self.rig.intensity_scale:
+            return self.rig.intensity_scale
+        scans = [self._scan(number, 1.0) for number in sorted({0, len(self) // 2, len(self) - 1})]
+        return max(clouds.guess_intensity_scale(scan.intensity) if scan.intensity is not None else 1.0 for scan in scans)
+
+    def _message(self, topic: str, stamp: int) -> Any:
+        raw = self._index.at(topic, stamp)
+        return None if raw is None else codec.read(raw, self._index.types[topic])
+
+    def _read_latched(self, topic: str, number: int) -> Any:
+        raw = self._index.read(topic, number)
+        if self._index.types[topic] == layout.CAMERA_INFO:
+            return codec.camera(raw)
+        return Taxonomy.from_json(codec.read(raw, layout.STRING).data)
+
+    def _taxonomy(self, topic: str, stamp: int) -> Taxonomy | None:
+        number = self._index.before(topic, stamp)
+        return None if number < 0 else self._latched(topic, number)
+
+    def _scan(self, index: int, intensity_scale: float) -> Scan:
+        stamp = int(self.stamps[index])
+        cloud = codec.read(self._index.read(self.rig.points, index), layout.CLOUD)
+        return clouds.scan_from_records(clouds.records(cloud), stamp, cloud.header.frame_id, intensity_scale,
+                                        self._taxonomy(self.rig.label_info, stamp))
+
+    def _camera(self, topics: layout.CameraTopics, stamp: int) -> Camera:
+        number = self._index.before(topics.camera_info, stamp)
+        if number < 0:
+            raise BagError(f'{self.path} has no message on {topics.camera_info} before {stamp} ns: the calibration of '
+                           f'camera "{topics.name}" is missing; record the bag again with it')
+        return self._latched(topics.camera_info, number)
+
+    def _view(self, topics: layout.CameraTopics, stamp: int) -> CameraView | None:
+        image, extrinsics = self._message(topics.image, stamp), self._message(topics.extrinsics, stamp)
+        if image is None or extrinsics is None:
+            return None
+        labels = self._message(topics.labels, stamp)
+        value = extrinsics.transform
+        return CameraView(topics.name, codec.stamp_of(image.header), self._camera(topics, stamp),
+                          codec.matrix_of(value.translation, value.rotation), self._pixels(topics, image),
+                          image.header.frame_id or topics.frame_id, None if labels is None else image_pixels(labels),
+                          None if labels is None else self._taxonomy(topics.label_info, stamp))
+
+    def _pixels(self, topics: layout.CameraTopics, image: Any) -> Pixels:
+        if not topics.compressed:
+            return image_pixels(image)
+        return compressed_pixels(image.data, image.format, f'{self.path}, {topics.image} at '
+                                                           f'{codec.stamp_of(image.header)} ns')
+
+    def __reduce__(self) -> Any:
+        return PairedBag, (self.path,)
