@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Protocol
+from typing import Protocol, Sequence
 
 import numpy as np
 
+from ros_kd import extrinsics
 from ros_kd.frames import CameraView, PairedFrame
-from ros_kd.projection import OcclusionFilter, project
+from ros_kd.projection import OcclusionFilter, Projection, project
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.teachers import Teacher
+
+MOVABLE = frozenset('person pedestrian rider car truck bus train trailer two-wheeler bicycle motorcycle bicyclist '
+                    'motorcyclist other-vehicle construction_vehicle'.split())
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ class TargetMaker(Protocol):
 
     identity: str
 
-    def __call__(self, frame: PairedFrame) -> Targets: ...
+    def __call__(self, frame: PairedFrame, others: Sequence[PairedFrame] = ()) -> Targets: ...
 
 
 def fold(source: Taxonomy, target: Taxonomy) -> np.ndarray:
@@ -81,14 +85,28 @@ class TeacherTargets:
     def __init__(self, teacher: Teacher, taxonomy: Taxonomy, projecting: Projecting = Projecting()) -> None:
         self.teacher, self.taxonomy, self.projecting = teacher, taxonomy, projecting
         self.fold = fold(teacher.taxonomy, taxonomy)
+        self.movable = np.array([name in MOVABLE for name in taxonomy.names])
         self.identity = f'{teacher.identity} -> {taxonomy.name} {projecting}'
 
-    def __call__(self, frame: PairedFrame) -> Targets:
-        """Return the targets of the points that a camera of the frame sees."""
-        return self.from_views(frame.points, frame.views)
+    def __call__(self, frame: PairedFrame, others: Sequence[PairedFrame] = ()) -> Targets:
+        """Return the targets of the points that a camera of the frame sees, or else one of `others`.
 
-    def from_views(self, points: np.ndarray, views: tuple[CameraView, ...]) -> Targets:
-        """Return the targets of points float32 [N, 3] (LiDAR frame) from views that may be those of other frames."""
+        others: frames of the same drive with poses; what they say of classes that move is not trusted.
+        """
+        mass, count = self._mass(frame.points, frame.views)
+        if others:
+            unseen = np.nonzero(count == 0)[0]
+            mass[unseen], count[unseen] = self._from_others(frame, unseen, others)
+        index = np.nonzero(count)[0]
+        mass = mass[index] / count[index, None]
+        weight = mass.sum(1)
+        sure = mass.max(1, initial=0) >= self.projecting.confidence * weight
+        kept = (weight >= max(self.projecting.mapped, 1e-3)) & sure
+        values = mass[kept] / weight[kept, None]
+        return Targets(index[kept], values.astype(np.float16), np.minimum(weight[kept], 1))
+
+    def _mass(self, points: np.ndarray, views: Sequence[CameraView]) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of probabilities float32 [N, C] and numbers of views int32 [N] for points in the LiDAR frame."""
         mass = np.zeros((len(points), len(self.taxonomy)), np.float32)
         count = np.zeros(len(points), np.int32)
         for view in views:
@@ -96,15 +114,48 @@ class TeacherTargets:
             if len(seen.index):
                 mass[seen.index] += self.teacher.probabilities(view, seen.uv) @ self.fold
                 count[seen.index] += 1
-        return self._normalised(mass, count)
+        return mass, count
 
-    def _normalised(self, mass: np.ndarray, count: np.ndarray) -> Targets:
-        index = np.nonzero(count)[0]
-        mass = mass[index] / count[index, None]
-        weight = mass.sum(1)
-        kept = (weight >= max(self.projecting.mapped, 1e-3)) & (mass.max(1) >= self.projecting.confidence * weight)
-        values = mass[kept] / weight[kept, None]
-        return Targets(index[kept], values.astype(np.float16), np.minimum(weight[kept], 1))
+    def _from_others(self, frame: PairedFrame, rows: np.ndarray,
+                     others: Sequence[PairedFrame]) -> tuple[np.ndarray, np.ndarray]:
+        """Sums and numbers for `rows` of the frame's points from the views of other moments."""
+        mass = np.zeros((len(rows), len(self.taxonomy)), np.float32)
+        count = np.zeros(len(rows), np.int32)
+        for other in others:
+            if frame.world_from_lidar is None or other.world_from_lidar is None:
+                continue
+            other_from_lidar = extrinsics.invert(other.world_from_lidar) @ frame.world_from_lidar
+            points = extrinsics.apply(other_from_lidar, frame.points[rows])
+            for view in other.views:
+                seen = _confirmed(points, other, view)
+                if len(seen.index) == 0:
+                    continue
+                found = self.teacher.probabilities(view, seen.uv) @ self.fold
+                still = ~self.movable[found.argmax(1)]
+                mass[seen.index[still]] += found[still]
+                count[seen.index[still]] += 1
+        return mass, count
+
+
+def _confirmed(points: np.ndarray, other: PairedFrame, view: CameraView) -> Projection:
+    """Project points [N, 3] (LiDAR frame of `other`) where the scan of `other` measured about the same depth.
+
+    A point that is hidden there, or whose object has moved, is not confirmed.
+    """
+    window = OcclusionFilter()
+    there = project(other.points, view, window)
+    here = project(points, view, None)
+    columns = view.camera.width // window.cell + 2
+
+    def cells(uv: np.ndarray) -> np.ndarray:
+        cell = ((uv + 0.5) // window.cell).astype(np.int64)
+        return cell[:, 1] * columns + cell[:, 0]
+
+    nearest = np.full(columns * (view.camera.height // window.cell + 2), np.inf, np.float32)
+    np.minimum.at(nearest, cells(there.uv), there.depth)
+    depth = nearest[cells(here.uv)]
+    agree = np.abs(here.depth - depth) < window.relative * here.depth + window.absolute
+    return Projection(here.index[agree], here.uv[agree], here.depth[agree])
 
 
 class LabelTargets:
@@ -114,7 +165,7 @@ class LabelTargets:
         self.taxonomy = taxonomy
         self.identity = f'3D labels -> {taxonomy.name}'
 
-    def __call__(self, frame: PairedFrame) -> Targets:
+    def __call__(self, frame: PairedFrame, others: Sequence[PairedFrame] = ()) -> Targets:
         """Return the targets of the labelled points. Raises ValueError if the frame has no 3D labels."""
         label = truth(frame, self.taxonomy)
         if label is None:
@@ -139,5 +190,3 @@ def class_mass(targets: list[Targets], classes: int) -> np.ndarray:
         total += target.weight.astype(np.float64) @ target.values.astype(np.float32)
     return total / max(total.sum(), 1e-9)
 
-
-MakeTargets = Callable[[PairedFrame], Targets]

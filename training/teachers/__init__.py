@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import numpy as np
 
@@ -16,11 +17,18 @@ from ros_kd.taxonomy import Taxonomy
 class Teacher(ABC):
     """Says what an image shows.
 
-    taxonomy: the classes that it knows. identity: a text that changes whenever its answers would, naming cached answers.
+    taxonomy: the classes that it knows.
     """
 
     taxonomy: Taxonomy
-    identity: str
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """A text that changes whenever the answers would; it names cached answers."""
+
+    def locate(self, root: Path) -> None:
+        """Take relative paths to start at `root`, the folder of the data."""
 
     @abstractmethod
     def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:

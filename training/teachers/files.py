@@ -36,23 +36,33 @@ def answer_for(view: CameraView, folder: Path, suffix: str) -> Path:
                      'or shorter')
 
 
-def _folder(path: Path, what: str) -> Path:
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        raise ValueError(f'the teacher\'s folder {folder} does not exist; expected {what} under it')
-    return folder
+class _OnDisk(Teacher):
+    """A teacher whose answers lie under a folder."""
+
+    def __init__(self, folder: Path, taxonomy: str) -> None:
+        self.folder = Path(folder).expanduser()
+        self.taxonomy = get_taxonomy(taxonomy)
+
+    @property
+    def identity(self) -> str:
+        """See Teacher."""
+        return f'{type(self).__name__} {self.folder.absolute()} {self.taxonomy.name}'
+
+    def locate(self, root: Path) -> None:
+        """See Teacher. Raises ValueError if the folder does not exist."""
+        self.folder = root / self.folder
+        if not self.folder.is_dir():
+            raise ValueError(f'the teacher\'s folder {self.folder} does not exist')
 
 
-class LabelFiles(Teacher):
+class LabelFiles(_OnDisk):
     """One label image (PNG, uint8, class ids, 255 = unknown) for each image, at the image's size.
 
     folder: found by the longest ending of the image's path that exists there. taxonomy: the classes of the ids.
     """
 
     def __init__(self, folder: Path, taxonomy: str = 'cityscapes') -> None:
-        self.folder = _folder(folder, 'label images')
-        self.taxonomy = get_taxonomy(taxonomy)
-        self.identity = f'labels {self.folder.absolute()} {taxonomy}'
+        super().__init__(folder, taxonomy)
 
     def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
         """Return the share of each class around the pixels; see Teacher. Raises ValueError for an image of another size."""
@@ -90,7 +100,7 @@ class Classifier:
         return logits / logits.sum(1, keepdims=True)
 
 
-class FeatureFiles(Teacher):
+class FeatureFiles(_OnDisk):
     """One feature map (npz, "features" float16 [D, h, w]) for each image, and the network's linear classifier.
 
     folder: holds features/ and classifier.npz. taxonomy: its classes are the classifier's first rows; further rows
@@ -99,24 +109,35 @@ class FeatureFiles(Teacher):
     """
 
     def __init__(self, folder: Path, taxonomy: str = 'cityscapes', temperature: float = 1.0, subsampling: int = 1) -> None:
-        self.folder = _folder(folder, 'features/ and classifier.npz')
-        self.taxonomy = get_taxonomy(taxonomy)
+        super().__init__(folder, taxonomy)
         self.temperature = temperature
         self.shift = 0.5 - 0.5 / subsampling  # of the first cell's centre, in cells; see sampling.Grid
-        self.classifier = Classifier.load(self.folder / 'classifier.npz')
-        if len(self.classifier.bias) < len(self.taxonomy):
-            raise ValueError(f'{self.folder}/classifier.npz knows {len(self.classifier.bias)} classes, but '
-                             f'"{taxonomy}" has {len(self.taxonomy)}')
-        self.identity = f'features {self.folder.absolute()} {taxonomy} temperature {temperature} /{subsampling}'
+        self.subsampling = subsampling
+
+    @property
+    def identity(self) -> str:
+        """See Teacher."""
+        return f'{super().identity} temperature {self.temperature} /{self.subsampling}'
+
+    @property
+    def classifier(self) -> Classifier:
+        """The network's last layer. Raises ValueError if its file is missing or knows too few classes."""
+        path = self.folder / 'classifier.npz'
+        classifier = Classifier.load(path)
+        if len(classifier.bias) < len(self.taxonomy):
+            raise ValueError(f'{path} knows {len(classifier.bias)} classes, but "{self.taxonomy.name}" has '
+                             f'{len(self.taxonomy)}')
+        return classifier
 
     def features(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
         """Return the network's features float32 [M, D] at pixels uv [M, 2]."""
         path = answer_for(view, self.folder / 'features', '.npz')
         with np.load(path, allow_pickle=False) as data:
             features = data['features'].astype(np.float32)
-        if features.ndim != 3 or len(features) != self.classifier.weight.shape[1]:
-            raise ValueError(f'{path} has features of shape {features.shape}, expected '
-                             f'[{self.classifier.weight.shape[1]}, h, w] as classifier.npz needs')
+        width = self.classifier.weight.shape[1]
+        if features.ndim != 3 or len(features) != width:
+            raise ValueError(f'{path} has features of shape {features.shape}, expected [{width}, h, w] as '
+                             'classifier.npz needs')
         size = (features.shape[2], features.shape[1])
         return bilinear(features, uv, Grid.covering(size, (view.camera.width, view.camera.height), self.shift))
 

@@ -28,7 +28,11 @@ class FrameLabels(Teacher):
             raise ValueError(f'errors is {errors}, expected a share between 0 and 1')
         self.taxonomy = get_taxonomy(taxonomy)
         self.errors, self.block = errors, block
-        self.identity = f'frame labels {taxonomy} errors {errors} block {block}'
+
+    @property
+    def identity(self) -> str:
+        """See Teacher."""
+        return f'frame labels {self.taxonomy.name} errors {self.errors} block {self.block}'
 
     def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
         """Return the share of each class around the pixels; see Teacher."""

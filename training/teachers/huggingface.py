@@ -63,8 +63,13 @@ class HuggingFace(Teacher):
         self.network.eval().requires_grad_(False).to(self.device)
         labels = {int(i): str(label) for i, label in self.network.config.id2label.items()}
         self._ids = class_ids(labels, self.taxonomy, names or {})
-        self.identity = f'huggingface {model} {taxonomy} {sorted((names or {}).items())} size {size}'
         self._maps: OrderedDict[Any, np.ndarray] = OrderedDict()
+        self._identity = f'huggingface {model} {taxonomy} {sorted((names or {}).items())} size {size}'
+
+    @property
+    def identity(self) -> str:
+        """See Teacher."""
+        return self._identity
 
     def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
         """Return the network's probabilities, bilinear between the cells of its output; see Teacher."""
