@@ -8,7 +8,7 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Optional
 
 from . import logging
@@ -62,26 +62,33 @@ class LaunchService:
         self._is_shutting_down = True
         context._set_is_shutdown(True)
 
+    def _in_loop(self, function: Callable, *args) -> None:
+        """Call it in the running loop's thread, now where this is that thread; without a loop now too."""
+        with self._loop_lock:
+            try:
+                is_elsewhere = self._loop is not None and asyncio.get_running_loop() is not self._loop
+            except RuntimeError:  # no loop runs in this thread
+                is_elsewhere = self._loop is not None
+            if is_elsewhere:
+                self._loop.call_soon_threadsafe(function, *args)
+            else:
+                function(*args)
+
     def emit_event(self, event: Event) -> None:
         """Queue the event, from any thread; before run() it waits for it."""
-        with self._loop_lock:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self.__context.emit_event_sync, event)
-            else:
-                self.__context.emit_event_sync(event)
+        self._in_loop(self.__context.emit_event_sync, event)
 
     def include_launch_description(self, launch_description: LaunchDescription) -> None:
         self.emit_event(IncludeLaunchDescription(launch_description))
 
     def shutdown(self, force_sync: bool = False) -> None:
         """Stop what runs and end run(), from any thread; nothing unless it runs."""
-        with self._loop_lock:
-            if self._loop is not None:
-                self._shutdown('LaunchService.shutdown() called')
+        if self._loop is not None:
+            self._in_loop(self._shutdown, 'LaunchService.shutdown() called')
 
     def _shutdown(self, reason: str, due_to_sigint: bool = False) -> None:
         if not self._is_shutting_down:
-            self.emit_event(Shutdown(reason=reason, due_to_sigint=due_to_sigint))
+            self.__context.emit_event_sync(Shutdown(reason=reason, due_to_sigint=due_to_sigint))
         self._is_shutting_down = True
         self.__context._set_is_shutdown(True)
 
@@ -172,9 +179,7 @@ class LaunchService:
                 if not busy and self._is_shutting_down:
                     break
                 if not busy and shutdown_when_idle:
-                    self._is_shutting_down = True
-                    self.__context._set_is_shutdown(True)
-                    self.__context.emit_event_sync(Shutdown(reason='idle'))
+                    self._shutdown('idle')
                 if event_task is None or event_task.done():
                     event_task = loop.create_task(self._process_one_event())
                 try:
