@@ -18,7 +18,7 @@ AUTHORITY = 'default_authority'
 
 
 class TransformListener:
-    """Subscribes for as long as it lives; spin_thread spins the node in a thread of the listener's own."""
+    """Subscribes for as long as its node lives; spin_thread spins the node in a thread, until rclpy shuts down."""
 
     def __init__(self, buffer: Buffer, node: Node, *, spin_thread: bool = False,
                  qos: Optional[Union[QoSProfile, int]] = None,
@@ -40,14 +40,14 @@ class TransformListener:
         if spin_thread:
             self.executor = SingleThreadedExecutor(context=node.context)
             self.executor.add_node(node)
-            # The thread must hold the executor only: holding self, __del__ would never run.
             self.dedicated_listener_thread = Thread(target=_spin, args=(self.executor,))
             self.dedicated_listener_thread.start()
 
     def __del__(self) -> None:
-        if hasattr(self, 'dedicated_listener_thread'):
+        thread = getattr(self, 'dedicated_listener_thread', None)
+        if thread is not None and thread.is_alive():
             self.executor.shutdown()
-            self.dedicated_listener_thread.join()
+            thread.join()
         if hasattr(self, 'tf_static_sub'):
             self.unregister()
 
