@@ -1,0 +1,182 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""Node `report`: listens to a running segmenter and leaves a page that shows and scores what it saw."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Float64, String
+from tf2_ros import Buffer, TransformException, TransformListener
+
+from ros_kd import clouds
+from ros_kd.frames import CameraView, PairedFrame
+from ros_kd.images import EncodedPixels, RawPixels
+from ros_kd.nodes import topics
+from ros_kd.nodes.messages import camera_from_info, from_time, transform_from_message
+from ros_kd.pictures.report import Report, Shown
+from ros_kd.scores import Confusion, to_class_ids
+from ros_kd.taxonomy import Taxonomy
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+_BUFFERED_IMAGES = 40
+
+
+class ReportNode(Node):
+    """Collects `scans` labelled clouds, draws `pictures` of them evenly, scores all that carry "gt_label"."""
+
+    def __init__(self) -> None:
+        super().__init__('report')
+        self._declare('out', 'report.html', 'File to write, one HTML page with its pictures inside')
+        self._declare('title', 'What the student sees', 'Headline of the page')
+        self._declare('caption', '', 'Line under the headline: the data and what the student was trained on')
+        self._declare('fixed_frame', 'odom', 'Frame that does not move with the vehicle')
+        self._declare('cameras', [''], 'Names of the cameras to show')
+        scans, pictures, wait = (self._declare(*p) for p in (
+            ('scans', 30, 'Labelled clouds to collect before writing', IntegerRange(from_value=1, to_value=100000, step=1)),
+            ('pictures', 3, 'Frames to draw', IntegerRange(from_value=1, to_value=50, step=1)),
+            ('input_timeout', 60.0, 'Seconds without a labelled cloud before giving up (0: never)',
+             FloatingPointRange(from_value=0.0, to_value=3600.0))))
+        self._scans, self._timeout = scans, wait
+        self._draw_at = set(np.linspace(0, scans - 1, pictures).round().astype(int).tolist())
+        self._shown: list[Shown] = []
+        self._latency: list[float] = []
+        self._count = self._undrawn = 0
+        self._last_input = self._seconds()
+        self._taxonomy: Taxonomy | None = None
+        self._truth: Taxonomy | None = None
+        self._confusion: Confusion | None = None
+        self._infos: dict[str, CameraInfo] = {}
+        self._images: dict[str, deque] = {}
+        self.done = False
+        self.failure = ''
+        self._subscribe()
+
+    def _declare(self, name: str, default, description: str, value_range=None):
+        descriptor = ParameterDescriptor(description=description)
+        if isinstance(value_range, IntegerRange):
+            descriptor.integer_range = [value_range]
+        elif value_range is not None:
+            descriptor.floating_point_range = [value_range]
+        return self.declare_parameter(name, default, descriptor).value
+
+    def _subscribe(self) -> None:
+        self._tf = Buffer()
+        self._listener = TransformListener(self._tf, self)
+        self.create_subscription(String, 'segment/label_info', self._on_taxonomy, LATCHED)
+        self.create_subscription(String, topics.LABEL_INFO, self._on_truth, LATCHED)
+        self.create_subscription(Float64, 'segment/debug/processing_time_ms', self._on_latency, 10)
+        self.create_subscription(PointCloud2, 'segment/points', self._on_cloud, 10)
+        for camera in filter(None, self.get_parameter('cameras').value):
+            self._images[camera] = deque(maxlen=_BUFFERED_IMAGES)
+            self.create_subscription(CameraInfo, topics.camera_info(camera),
+                                     lambda message, name=camera: self._infos.__setitem__(name, message), 5)
+            for kind, topic in ((CompressedImage, topics.compressed(camera)), (Image, topics.image(camera))):
+                self.create_subscription(kind, topic, self._images[camera].append, 5)
+        self.create_timer(1.0, self._watch, clock=rclpy.clock.Clock())
+
+    @staticmethod
+    def _seconds() -> float:
+        return rclpy.clock.Clock().now().nanoseconds * 1e-9
+
+    def _on_taxonomy(self, message: String) -> None:
+        self._taxonomy = Taxonomy.from_json(message.data)
+        self._confusion = Confusion(self._taxonomy)
+
+    def _on_truth(self, message: String) -> None:
+        self._truth = Taxonomy.from_json(message.data)
+
+    def _on_latency(self, message: Float64) -> None:
+        self._latency.append(message.data)
+
+    def _watch(self) -> None:
+        waited = self._seconds() - self._last_input
+        if self._timeout and waited > self._timeout and not self.done:
+            published = sorted(name for name, types in self.get_topic_names_and_types()
+                               if 'sensor_msgs/msg/PointCloud2' in types)
+            self.failure = (f'no labelled cloud on {self.resolve_topic_name("segment/points")} for {waited:.0f} s after '
+                            f'{self._count} of {self._scans}; clouds are published on {published or "no topic"}')
+            self._finish()
+
+    def _on_cloud(self, message: PointCloud2) -> None:
+        if self.done or self._taxonomy is None:
+            return
+        self._last_input = self._seconds()
+        points = clouds.records(message)
+        stamp, frame_id = from_time(message.header.stamp), message.header.frame_id
+        scan = clouds.scan_from_records(points, stamp, frame_id, taxonomy=self._truth)
+        truth = None
+        if scan.label is not None:
+            truth = to_class_ids(scan.label, self._truth, self._taxonomy)
+            self._confusion.add(truth, points['label'])
+        if self._count in self._draw_at or self._undrawn:
+            views = tuple(filter(None, (self._view(camera, stamp, frame_id) for camera in self._images)))
+            if len(views) == len(self._images) or self._count + 1 == self._scans:
+                frame = PairedFrame(scan, views, f'scan {self._count + 1}, stamp {stamp * 1e-9:.3f} s')
+                self._shown.append(Shown(frame, points['label'].copy(), truth))
+                self._undrawn = 0
+            else:
+                self._undrawn = 1  # its images are not here yet: draw the next scan instead
+        self._count += 1
+        if self._count >= self._scans:
+            self._finish()
+
+    def _view(self, camera: str, stamp: int, lidar_frame: str) -> CameraView | None:
+        """The image nearest in time, or None without one or without its transform."""
+        if not self._images[camera] or camera not in self._infos:
+            return None
+        image = min(self._images[camera], key=lambda message: abs(from_time(message.header.stamp) - stamp))
+        taken, optical = from_time(image.header.stamp), image.header.frame_id
+        try:
+            transform = self._tf.lookup_transform_full(optical, Time(nanoseconds=taken), lidar_frame,
+                                                       Time(nanoseconds=stamp), self.get_parameter('fixed_frame').value)
+        except TransformException:
+            try:
+                transform = self._tf.lookup_transform(optical, lidar_frame, Time())
+            except TransformException:
+                return None
+        if isinstance(image, CompressedImage):
+            pixels = EncodedPixels(bytes(image.data), image.format)
+        else:
+            rows = np.frombuffer(image.data, np.uint8).reshape(image.height, image.step)
+            pixels = RawPixels(rows[:, :image.width * 3].reshape(image.height, image.width, 3))
+        return CameraView(camera, taken, camera_from_info(self._infos[camera]),
+                          transform_from_message(transform.transform), pixels, optical)
+
+    def _finish(self) -> None:
+        self.done = True
+        if self._taxonomy is None or not self._count:
+            self.failure = self.failure or 'no labelled cloud arrived'
+            return
+        value = {name: self.get_parameter(name).value for name in ('out', 'title', 'caption')}
+        facts = {'Data': value['caption']} if value['caption'] else {}
+        report = Report(value['title'], self._taxonomy, self._shown, facts, self._confusion, np.array(self._latency))
+        path = report.write(Path(value['out']))
+        score = f', mIoU {100 * self._confusion.miou:.1f} %' if self._confusion.counts.any() else ''
+        self.get_logger().info(f'{self._count} labelled scans{score}; the report is in {path.resolve()}')
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run until the report is written; returns 1 if no labelled cloud came."""
+    rclpy.init(args=args)
+    node = ReportNode()
+    try:
+        while not node.done:
+            rclpy.spin_once(node, timeout_sec=1.0)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    if node.failure:
+        node.get_logger().error(node.failure)
+    status = 1 if node.failure else 0
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return status
