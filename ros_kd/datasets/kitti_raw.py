@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """KITTI raw drives (Geiger et al., IJRR 2013), official layout: DATE/DATE_drive_NNNN_sync beside DATE/calib_*.txt.
 
-The scanner turns at 10 Hz; a contact triggers the cameras while it faces forward. The scan's stamp is that moment
-(velodyne_points/timestamps.txt), the middle of the sweep: the points that a forward camera sees were measured within
-15 ms of it, while start and end of the sweep are 50 ms off. Points are not motion-compensated.
-Images are the rectified ones; GPS/IMU poses (oxts, own stamps) carry the vehicle from scan to image.
+The scanner turns clockwise at 10 Hz; a contact triggers the cameras while it faces forward. The scan's stamp is that
+moment (velodyne_points/timestamps.txt), the middle of the sweep. The files' points are not motion-compensated: with
+GPS/IMU poses (oxts) they are moved to the stamp here (deskew=no leaves them and gives their times instead).
+Images are the rectified ones, their stamps corrected by CAMERA_DELAY; the poses carry the vehicle from scan to image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from ros_kd.frames import CameraView, PairedFrame, Scan
 from ros_kd.images import ImageFile
 
 EARTH_RADIUS = 6378137.0
-KNOWN = 'cameras=02[,03], every=N (each Nth frame), frames=N (at most N)'
+# Images are logged 10.5 ms after the contact. At 12 m/s, depth edges meet image edges best 2.5 ms after it (drive 0013,
+# 16 frames): the rest is the way to the log, ns.
+CAMERA_DELAY = 8_000_000
+KNOWN = 'cameras=02[,03], deskew=yes (the default)|no, every=N (each Nth frame), frames=N (at most N)'
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,18 @@ class _RectifiedCamera:
     stamps: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class _Drive:
+    """Stamps int64 [K], ns, by frame number: of the contact, and of the sweep's start and end."""
+
+    cameras: tuple[_RectifiedCamera, ...]
+    stamps: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    trajectory: Trajectory | None
+    deskew: bool
+
+
 def recognises(path: Path) -> bool:
     """Tell whether `path` is the folder of a drive."""
     return (path / 'velodyne_points').is_dir()
@@ -46,36 +61,63 @@ def recognises(path: Path) -> bool:
 def open(path: Path, options: Options) -> FrameList:
     """Open a drive; a frame for each velodyne file that is there. Raises DatasetError saying what is missing."""
     numbers = camera_numbers(options.names('cameras', ('02',)))
+    deskew = options.text('deskew', 'yes')
     every, frames = options.number('every', 1), options.number('frames', 0)
     options.finish('kitti_raw', KNOWN)
+    if deskew not in ('yes', 'no'):
+        raise DatasetError(f'option deskew={deskew}: expected yes or no')
     if not recognises(path):
         raise DatasetError(f'{path} is no KITTI drive: no folder {path / "velodyne_points"}; expected the folder of one '
                            'drive, such as 2011_09_26/2011_09_26_drive_0013_sync')
     calibration = path if (path / 'calib_velo_to_cam.txt').exists() else path.parent
-    cameras = [_camera(path, calibration, number) for number in numbers]
-    stamps = _stamps(path / 'velodyne_points' / 'timestamps.txt')
-    trajectory = _trajectory(path, calibration) if (path / 'oxts').is_dir() else None
-    scans = thin(numbered(path / 'velodyne_points' / 'data', '.bin'), every, frames)
-    return FrameList(path.name, [partial(_read, scan, stamps, cameras, trajectory) for scan in scans], trajectory)
+    velodyne = path / 'velodyne_points'
+    drive = _Drive(
+        tuple(_camera(path, calibration, number) for number in numbers), _stamps(velodyne / 'timestamps.txt'),
+        _stamps(velodyne / 'timestamps_start.txt'), _stamps(velodyne / 'timestamps_end.txt'),
+        _trajectory(path, calibration) if (path / 'oxts').is_dir() else None, deskew == 'yes')
+    scans = thin(numbered(velodyne / 'data', '.bin'), every, frames)
+    return FrameList(path.name, [partial(_read, scan, drive) for scan in scans], drive.trajectory)
 
 
-def _read(file: Path, stamps: np.ndarray, cameras: list[_RectifiedCamera],
-          trajectory: Trajectory | None) -> PairedFrame:
-    stamp = _stamp_of(file, stamps)
+def _read(file: Path, drive: _Drive) -> PairedFrame:
+    stamp = _stamp_of(file, drive.stamps)
+    start, end = _stamp_of(file, drive.starts), _stamp_of(file, drive.ends)
     data = read_points(file, 4)
-    scan = Scan(stamp, data[:, :3], data[:, 3], frame_id='velodyne')
-    pose = None if trajectory is None else trajectory.at(stamp)
-    return PairedFrame(scan, tuple(_view(file.stem, camera, stamp, trajectory) for camera in cameras), file.stem, pose)
+    points, sweeps = data[:, :3], _sweeps_after_contact(data)
+    time = sweeps * np.float32((end - start) * 1e-9)
+    first, pose, last = (drive.trajectory.at(moment) for moment in (start, stamp, end)) \
+        if drive.trajectory else (None,) * 3
+    if drive.deskew and first is not None and last is not None:
+        points, time = _deskewed(points, sweeps, extrinsics.invert(first) @ last), None
+    scan = Scan(stamp, points, data[:, 3], time, frame_id='velodyne')
+    views = tuple(_view(file.stem, camera, stamp, drive.trajectory) for camera in drive.cameras)
+    return PairedFrame(scan, views, file.stem, pose)
+
+
+def _sweeps_after_contact(points: np.ndarray) -> np.ndarray:
+    """Return float32 [N], -0.5 to 0.5: when each point was measured, from its direction; clockwise, 0 is forward."""
+    return np.arctan2(points[:, 1], points[:, 0]) * np.float32(-0.5 / np.pi)
+
+
+def _deskewed(points: np.ndarray, sweeps: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """Move points [N, 3] to where they are seen from at the contact; `motion` [4, 4]: the LiDAR's over one sweep.
+
+    Velocities are constant, rotations within half a sweep small: p + s (w x p + v), 3 cm off at 50 m while turning at
+    40 degrees a second.
+    """
+    turn = extrinsics.to_quaternion(motion)[1]
+    spin = (2 * turn[:3] * np.sign(turn[3])).astype(np.float32)
+    return points + sweeps[:, None] * (np.cross(spin, points) + motion[:3, 3].astype(np.float32))
 
 
 def _view(key: str, source: _RectifiedCamera, scan_stamp: int, trajectory: Trajectory | None) -> CameraView:
     image = source.folder / 'data' / f'{key}.png'
     if not image.exists():
         raise DatasetError(f'image {image} is missing: was the drive unpacked completely?')
-    stamp = _stamp_of(image, source.stamps)
+    stamp = _stamp_of(image, source.stamps) - CAMERA_DELAY
     transform = source.T_camera_lidar
-    poses = trajectory and (trajectory.at(stamp), trajectory.at(scan_stamp))
-    if poses and poses[0] is not None and poses[1] is not None:
+    poses = (trajectory.at(stamp), trajectory.at(scan_stamp)) if trajectory else (None, None)
+    if poses[0] is not None and poses[1] is not None:
         transform = extrinsics.lidar_to_camera(transform, *poses, np.eye(4))
     return CameraView(source.name, stamp, source.camera, transform, ImageFile(image), f'{source.name}_optical')
 
