@@ -89,7 +89,7 @@ class CvBridge:
         _require_array(cvim)
         message = CompressedImage(format=dst_format)
         try:
-            message.data.frombytes(cv2.imencode(f'.{dst_format}', cvim)[1])
+            message.data.frombytes(cv2.imencode(f'.{dst_format}', cvim)[1].reshape(-1))
         except cv2.error as error:
             raise CvBridgeError(error) from error
         return message
@@ -106,7 +106,7 @@ class CvBridge:
                         is_bigendian=cvim.dtype.byteorder == '>')
         if header is not None:
             message.header = header
-        message.data.frombytes(np.ascontiguousarray(cvim))
+        message.data.frombytes(np.ascontiguousarray(cvim).reshape(-1).view(np.uint8))
         message.step = cvim[:1].nbytes
         return message
 

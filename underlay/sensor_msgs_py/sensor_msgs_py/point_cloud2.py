@@ -7,7 +7,7 @@ import sys
 from typing import Iterable, List, NamedTuple, Optional
 
 import numpy as np
-from numpy.lib.recfunctions import structured_to_unstructured, unstructured_to_structured
+from numpy.lib.recfunctions import repack_fields, structured_to_unstructured, unstructured_to_structured
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
@@ -93,11 +93,17 @@ def create_cloud(header: Header, fields: Iterable[PointField], points: Iterable,
     """
     fields = list(fields)
     if not isinstance(points, np.ndarray):
-        points = np.array([tuple(point) for point in points], dtype=dtype_from_fields(fields, point_step))
+        rows = [tuple(point) for point in points]
+        points = np.zeros(len(rows), dtype_from_fields(fields, point_step))
+        points[:] = rows
     elif points.dtype.names is None:
         assert all(field.datatype == fields[0].datatype for field in fields), \
             'A plain array has one datatype, the fields have several: pass a structured array.'
-        points = unstructured_to_structured(points, dtype=dtype_from_fields(fields, point_step))
+        dtype = dtype_from_fields(fields, point_step)
+        points = unstructured_to_structured(points, dtype=repack_fields(dtype))
+        if points.dtype != dtype:  # through zeros, lest what was in memory before leaves in the padding
+            packed, points = points, np.zeros(points.shape, dtype)
+            points[...] = packed
     else:
         expected = dtype_from_fields(fields, points.dtype.itemsize if point_step is None else point_step)
         assert points.dtype == expected, f'The points are {points.dtype}, but the fields say {expected}.'
