@@ -1,0 +1,73 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The command line: python -m training fit | validate | evaluate | export."""
+
+from __future__ import annotations
+
+import sys
+
+USAGE = """usage: python -m training COMMAND ...
+
+Trains LiDAR-only students; needs no ROS. Commands (each has its own --help):
+
+  fit       train by a recipe:      fit --config training/recipes/simulated.yaml [--run DIR] [--data.root DIR]
+            go on with a run:       the same with --ckpt_path last (Ctrl-C saves); other values: --SECTION.NAME VALUE
+  validate  agreement of a run's student with the teacher on the recipe's validation frames:
+                                    validate --config RECIPE --run DIR --ckpt_path best
+  evaluate  score a student (or a teacher, or one constant class) against 3D labels:
+                                    evaluate --checkpoint student.safetensors --dataset SPEC --taxonomy street-12
+  export    write a run's student as one file: export --run DIR --out student.safetensors
+
+A dataset is named kind:path?option=value, e.g. kitti_object:/data/kitti_object?split=training.
+"""
+NEEDED = {'torch': 'torch', 'lightning': 'lightning', 'jsonargparse': '"jsonargparse[signatures]"', 'cv2':
+          'opencv-python-headless', 'safetensors': 'safetensors', 'rich': 'rich'}
+
+
+def missing_packages() -> list[str]:
+    """Return the names, as pip knows them, of the packages that training needs and that are not installed."""
+    from importlib.util import find_spec
+
+    return [package for module, package in NEEDED.items() if find_spec(module) is None]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command, rest = (arguments[0], arguments[1:]) if arguments else ('', [])
+    if command in ('', '-h', '--help'):
+        print(USAGE, end='')
+        return 0 if command else 2
+    if command not in ('fit', 'validate', 'evaluate', 'export'):
+        print(f'unknown command "{command}"\n\n{USAGE}', end='', file=sys.stderr)
+        return 2
+    missing = missing_packages()
+    if missing:
+        print(f'training needs packages that are not installed; run: {sys.executable} -m pip install '
+              f'{" ".join(missing)}', file=sys.stderr)
+        return 1
+    from ros_kd.datasets import DatasetError  # after the check: what follows imports torch
+
+    try:
+        return _run(command, rest)
+    except (DatasetError, ValueError, FileNotFoundError) as error:
+        if '--debug' in rest:
+            raise
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    if command in ('fit', 'validate'):
+        from training.cli import run
+        return run([command, *arguments])
+    if command == 'evaluate':
+        from training.evaluate import main as evaluate
+        return evaluate(arguments)
+    from training.export import main as export
+    return export(arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

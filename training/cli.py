@@ -1,0 +1,108 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""fit and validate: Lightning's command line with a run's folder, its checkpoints, its logs and its exported student."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from training.data import Frames
+from training.export import STUDENT, export_run
+from training.methods import Method
+
+CHECKPOINTS = 'checkpoints'
+
+
+class TrainingCLI(LightningCLI):
+    """Adds --run, the folder that everything of a training goes to."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Offer what makes sense here."""
+        common = {'model', 'datamodule', 'weights_only'}
+        return {'fit': common | {'train_dataloaders', 'val_dataloaders'}, 'validate': common | {'dataloaders'}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run's folder."""
+        parser.add_argument('--run', type=str, default=None, help='the folder of the run (default: runs/RECIPE)')
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the run's folder. Raises ValueError if it holds another run that would be overwritten."""
+        config = self.config[self.subcommand]
+        recipes = [Path(str(path)).stem for path in config.get('config') or []]
+        self.run_folder = Path(config.run or f'runs/{recipes[-1] if recipes else "run"}').expanduser()
+        last = self.run_folder / CHECKPOINTS / 'last.ckpt'
+        if self.subcommand == 'fit' and config.ckpt_path is None and last.exists():
+            raise ValueError(f'{self.run_folder} holds a run already: go on with it (--ckpt_path last), or choose '
+                             'another folder (--run DIR)')
+        if config.ckpt_path in ('last', 'best'):
+            files = sorted((self.run_folder / CHECKPOINTS).glob(f'{config.ckpt_path}*.ckpt'))
+            if not files:
+                raise ValueError(f'no {config.ckpt_path}.ckpt in {self.run_folder / CHECKPOINTS} to go on from')
+            config.ckpt_path = str(files[0])
+
+    def instantiate_trainer(self, **kwargs: object) -> Trainer:
+        """Log to, and save in, the run's folder."""
+        config = self.config_init[self.subcommand]
+        callbacks = [*(config.trainer.callbacks or []), *_callbacks(self.run_folder, bool(config.data.val))]
+        quiet = self.subcommand != 'fit' or bool(config.trainer.fast_dev_run)
+        return super().instantiate_trainer(logger=[] if quiet else _loggers(self.run_folder), callbacks=callbacks,
+                                           default_root_dir=str(self.run_folder), **kwargs)
+
+    def before_fit(self) -> None:
+        """Keep the recipe with the run, and in its checkpoints."""
+        config = self.config[self.subcommand].clone()
+        for name in ('config', 'run', 'ckpt_path'):
+            config.pop(name, None)
+        self.model.recipe = self._parser(self.subcommand).dump(config, skip_none=True, skip_validation=True)
+        if self.trainer.is_global_zero:
+            self.run_folder.mkdir(parents=True, exist_ok=True)
+            (self.run_folder / 'recipe.yaml').write_text(self.model.recipe)
+
+    def fit(self, **kwargs: object) -> None:
+        """Train; checkpoints are read without unpickling objects."""
+        self.trainer.fit(weights_only=True, **kwargs)
+
+    def validate(self, **kwargs: object) -> None:
+        """Compare with the teacher on the validation frames."""
+        self.trainer.validate(weights_only=True, **kwargs)
+
+    def after_fit(self) -> None:
+        """Export the student."""
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
+            print(f'student: {export_run(self.run_folder, self.run_folder / STUDENT)}')
+
+
+def _loggers(folder: Path) -> list[Logger]:
+    csv = CSVLogger(folder, 'logs')
+    if find_spec('tensorboard') is None:
+        return [csv]
+    return [csv, TensorBoardLogger(folder, 'logs', version=csv.version)]
+
+
+def _callbacks(run_folder: Path, validated: bool) -> list:
+    # An interrupted training saves too, so that Ctrl-C loses nothing.
+    keep = ModelCheckpoint(run_folder / CHECKPOINTS, 'best' if validated else 'final',
+                           monitor='val/miou' if validated else None, mode='max', save_last=True,
+                           save_on_exception=True, enable_version_counter=False)
+    return [keep, LearningRateMonitor('step')]
+
+
+def run(arguments: list[str]) -> int:
+    """Run `fit` or `validate` with these arguments. Returns the exit status."""
+    logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
+    for text in ('.*does not have many workers.*', ".*LightningCLI's args parameter.*", '.*treespec, LeafSpec.*'):
+        warnings.filterwarnings('ignore', text)
+    TrainingCLI(Method, Frames, args=arguments, subclass_mode_model=True, save_config_callback=None,
+                seed_everything_default=0, load_from_checkpoint_support=False,
+                parser_kwargs={'description': 'Train a student by a recipe.'})
+    return 0

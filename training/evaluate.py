@@ -1,0 +1,190 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Scores against 3D labels, over all and over parts of the points, as a table and as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from ros_kd.datasets import open_dataset
+from ros_kd.frames import PairedFrame
+from ros_kd.label_sets import get_taxonomy
+from ros_kd.taxonomy import IGNORE, Taxonomy
+from training.labellers import Constant, Labeller, ProjectedTeacher, Student, translate
+from training.metrics import Calibration, Confusion
+from training.subsets import subsets
+from training.targets import truth
+
+PROTOCOL = ('mIoU: mean over the classes that have labelled points. A labelled point without a prediction is an error. '
+            'Points without a label are left out.')
+
+
+@dataclass
+class SubsetScore:
+    """points: labelled ones. mean_iou over the `classes` classes present there. accuracy: share of points."""
+
+    points: int
+    classes: int
+    mean_iou: float
+    accuracy: float
+
+
+@dataclass
+class Report:
+    """Scores as fractions. iou: by class name, None for a class without labelled points."""
+
+    labeller: str
+    datasets: list[str]
+    taxonomy: str
+    labels: str
+    frames: int
+    points: int
+    test_time_augmentation: str
+    mean_iou: float
+    accuracy: float
+    frequency_weighted_iou: float
+    calibration_error: float
+    iou: dict[str, float | None]
+    support: dict[str, int]
+    subsets: dict[str, SubsetScore] = field(default_factory=dict)
+    protocol: str = PROTOCOL
+
+    def to_json(self) -> str:
+        """Return the report as text; what is not a number becomes null."""
+        return json.dumps(_plain(asdict(self)), indent=1)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+class Evaluation:
+    """Collects scores over frames. taxonomy: what truth and labels are compared in."""
+
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        self.taxonomy = taxonomy
+        self.whole = Confusion.empty(len(taxonomy))
+        self.parts: dict[str, Confusion] = {}
+        self.calibration = Calibration.empty()
+        self.frames = 0
+
+    def add(self, frame: PairedFrame, label: np.ndarray, confidence: np.ndarray, only: np.ndarray | None = None) -> None:
+        """Count a frame's labels uint8 [N] (ids of the taxonomy); `only` bool [N] leaves the other points out.
+
+        Raises ValueError if the frame has no 3D labels.
+        """
+        expected = truth(frame, self.taxonomy)
+        if expected is None:
+            raise ValueError(f'frame {frame.key} has no 3D labels to compare with: choose a dataset with labels')
+        if only is not None:
+            expected = np.where(only, expected, IGNORE)
+        self.whole.add(expected, label)
+        self.calibration.add(expected, label, confidence)
+        for name, chosen in subsets(frame).items():
+            part = self.parts.setdefault(name, Confusion.empty(len(self.taxonomy)))
+            part.add(expected[chosen], label[chosen])
+        self.frames += 1
+
+    def report(self, labeller: str, datasets: list[str], labels: str, augmentation: str) -> Report:
+        """Return the scores so far."""
+        whole, names = self.whole, self.taxonomy.names
+        iou = {name: None if np.isnan(value) else float(value) for name, value in zip(names, whole.iou) if name}
+        support = {name: int(value) for name, value in zip(names, whole.support) if name}
+        parts = {name: SubsetScore(part.total, int((part.support > 0).sum()), part.mean_iou, part.accuracy)
+                 for name, part in self.parts.items() if part.total}
+        return Report(labeller, datasets, self.taxonomy.name, labels, self.frames, whole.total, augmentation,
+                      whole.mean_iou, whole.accuracy, whole.frequency_weighted_iou, self.calibration.error, iou, support,
+                      parts)
+
+
+def evaluate(labeller: Labeller, datasets: list[str], taxonomy: Taxonomy, augmentation: str = 'none',
+             pictures: Path | None = None) -> Report:
+    """Score a labeller on all frames of datasets given by specification.
+
+    pictures: a folder that gets a picture of truth and labels of each frame. A teacher is scored only where it answers.
+    Raises DatasetError or ValueError.
+    """
+    evaluation, sources = Evaluation(taxonomy), set()
+    for specification in datasets:
+        for frame in track(open_dataset(specification), f'Evaluating {specification}', transient=True):
+            prediction = labeller.label(frame)
+            label = translate(prediction.label, labeller.taxonomy, taxonomy)
+            only = prediction.label != IGNORE if isinstance(labeller, ProjectedTeacher) else None
+            evaluation.add(frame, label, prediction.confidence, only)
+            sources.add(frame.scan.taxonomy.name)
+            if pictures is not None:
+                from training.pictures import save_comparison
+                save_comparison(pictures / f'{frame.key.replace("/", "-")}.png', frame, label, taxonomy)
+    return evaluation.report(labeller.name, datasets, ', '.join(sorted(sources)), augmentation)
+
+
+def show(report: Report, console: Console) -> None:
+    """Print a report as tables."""
+    console.print(f'[bold]{report.labeller}[/] on {", ".join(report.datasets)}: {report.frames} frames, {report.points} '
+                  f'points labelled in "{report.labels}", classes {report.taxonomy}, test-time augmentation: '
+                  f'{report.test_time_augmentation}')
+    scores = Table('mIoU %', 'accuracy %', 'fwIoU %', 'ECE %')
+    scores.add_row(*(f'{100 * value:.1f}' for value in (
+        report.mean_iou, report.accuracy, report.frequency_weighted_iou, report.calibration_error)))
+    classes = Table('class', 'IoU %', 'points')
+    for name, value in report.iou.items():
+        classes.add_row(name, '-' if value is None else f'{100 * value:.1f}', str(report.support[name]))
+    parts = Table('part of the points', 'mIoU %', 'accuracy %', 'classes', 'points')
+    for name, part in report.subsets.items():
+        parts.add_row(name, f'{100 * part.mean_iou:.1f}', f'{100 * part.accuracy:.1f}', str(part.classes),
+                      str(part.points))
+    console.print(scores, classes, parts, report.protocol)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser('python -m training evaluate', description='Score labels against 3D labels.')
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--checkpoint', type=Path, help='a student: .safetensors file')
+    what.add_argument('--constant', metavar='CLASS', help='one class for every point, as a baseline')
+    what.add_argument('--teacher', type=Path, metavar='RECIPE',
+                      help='the teacher of a recipe (or of a run\'s recipe.yaml), at the points that cameras see')
+    parser.add_argument('--root', type=Path, help='folder that the paths of the recipe\'s teacher start at')
+    parser.add_argument('--dataset', action='append', required=True, metavar='SPEC', help='kind:path?options; repeatable')
+    parser.add_argument('--taxonomy', default='street-12', help='classes to compare in (default: street-12)')
+    parser.add_argument('--tta', type=int, default=1, metavar='N', help='average over N directions (default: 1, none)')
+    parser.add_argument('--out', type=Path, help='write the report as JSON')
+    parser.add_argument('--pictures', type=Path, metavar='DIR', help='write a picture of each frame')
+    parser.add_argument('--device', default='auto')
+    return parser
+
+
+def _labeller(chosen: argparse.Namespace, taxonomy: Taxonomy) -> Labeller:
+    if chosen.checkpoint:
+        return Student(chosen.checkpoint, chosen.tta, chosen.device)
+    if chosen.constant:
+        return Constant(chosen.constant, taxonomy)
+    from training.teachers.recipe import teacher_of
+    return ProjectedTeacher(teacher_of(chosen.teacher, chosen.root), taxonomy)
+
+
+def main(arguments: list[str]) -> int:
+    """Run `evaluate`. Returns the exit status."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.tta < 1:
+        parser.error(f'--tta {chosen.tta}: expected 1 or more directions')
+    taxonomy = get_taxonomy(chosen.taxonomy)
+    augmentation = f'{chosen.tta} rotations about the vertical' if chosen.checkpoint and chosen.tta > 1 else 'none'
+    report = evaluate(_labeller(chosen, taxonomy), chosen.dataset, taxonomy, augmentation, chosen.pictures)
+    show(report, Console())
+    if chosen.out:
+        chosen.out.parent.mkdir(parents=True, exist_ok=True)
+        chosen.out.write_text(report.to_json())
+    return 0

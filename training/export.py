@@ -1,0 +1,72 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""From a run's checkpoint to the one file that a vehicle needs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ros_kd.label_sets import get_taxonomy
+from ros_kd.students.checkpoint import CheckpointInfo, Score, save_checkpoint
+from ros_kd.students.inputs import InputSpec
+
+STUDENT = 'student.safetensors'
+
+
+def find_run_checkpoint(path: Path) -> Path:
+    """Return the checkpoint of a run's folder: the best by validation if there is one, else the final, else the last.
+
+    Raises ValueError if there is none.
+    """
+    if path.is_file():
+        return path
+    folder = path / 'checkpoints'
+    found = next((folder / name for name in ('best.ckpt', 'final.ckpt', 'last.ckpt') if (folder / name).is_file()), None)
+    if found is None:
+        raise ValueError(f'{path} is no run: no best.ckpt, final.ckpt or last.ckpt in {folder}')
+    return found
+
+
+def export_run(run: Path, out: Path, scores: tuple[Score, ...] = ()) -> Path:
+    """Write the student of a run (a folder or a .ckpt file) to `out` and return that.
+
+    scores: what is known beside the validation score, which is taken from the checkpoint. Raises ValueError if the
+    checkpoint is none of ours, CheckpointError if `out` does not end in .safetensors.
+    """
+    path = find_run_checkpoint(run)
+    checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+    described = checkpoint.get('student')
+    if described is None:
+        raise ValueError(f'{path} describes no student: expected a checkpoint of `python -m training fit`')
+    info = CheckpointInfo(described['architecture'], InputSpec(**described['inputs']),
+                          get_taxonomy(described['taxonomy']), described['width'], described['recipe'],
+                          (*_validation_score(checkpoint), *scores))
+    student = info.build()
+    prefix = 'student.'
+    student.load_state_dict({name[len(prefix):]: value for name, value in checkpoint['state_dict'].items()
+                             if name.startswith(prefix)})
+    return save_checkpoint(out, student, info)
+
+
+def _validation_score(checkpoint: dict[str, Any]) -> tuple[Score, ...]:
+    callbacks = checkpoint.get('callbacks', {})
+    best = next((state for name, state in callbacks.items() if name.startswith('ModelCheckpoint')), {})
+    if best.get('monitor') is None or best.get('current_score') is None:
+        return ()
+    details = f'step {checkpoint["global_step"]}; agreement with the training targets, chosen for the best of it'
+    return (Score(float(best['current_score']), 'mIoU', 'validation frames of the recipe', details),)
+
+
+def main(arguments: list[str]) -> int:
+    """Run `export`. Returns the exit status."""
+    parser = argparse.ArgumentParser('python -m training export', description='Write the student of a run as one file.')
+    parser.add_argument('--run', type=Path, required=True, help='folder of a run, or one of its .ckpt files')
+    parser.add_argument('--out', type=Path, required=True, help='the file to write, *.safetensors')
+    chosen = parser.parse_args(arguments)
+    print(export_run(chosen.run, chosen.out))
+    return 0
