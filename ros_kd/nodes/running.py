@@ -1,0 +1,81 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""What nodes with an end of their own share: parameters with descriptions, and an orderly stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import Any, Callable, Protocol, Sequence
+
+import rclpy
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+
+class Job(Protocol):
+    """A node that does something until it is done or told to stop."""
+
+    def work(self, executor: Executor, stop: threading.Event) -> int:
+        """Do it; return the exit status. `stop` is set on SIGINT and SIGTERM, while messages still flow."""
+
+    def destroy_node(self) -> None: ...
+
+
+def declare(node: Node, name: str, default: Any, description: str, low: float | None = None, high: float | None = None,
+            choices: Sequence[str] = ()) -> Any:
+    """Declare a read-only parameter and return its value.
+
+    Raises ValueError naming the value and what was expected. A list may be given as one text with commas, a
+    floating-point value as a whole number.
+    """
+    descriptor = ParameterDescriptor(description=description, read_only=True,
+                                     dynamic_typing=isinstance(default, (list, float)))
+    if low is not None and high is not None:
+        limits = f'{low} to {high}'
+        if isinstance(default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+        else:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    else:
+        limits = f'one of {list(choices)}' if choices else f'a {type(default).__name__}'
+    if choices:
+        descriptor.additional_constraints = limits
+    try:
+        value = node.declare_parameter(name, default if default != [] else '', descriptor).value
+    except Exception as error:  # rclpy has one class for each reason, and new ones with each release
+        raise ValueError(f'parameter {name}: {error}; expected {limits}: {description}') from None
+    if isinstance(default, float):
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or low is not None and not low <= value <= high:
+            raise ValueError(f'parameter {name} is {value}, expected {limits}: {description}')
+        return float(value)
+    if isinstance(default, list) and isinstance(value, str):
+        value = [part.strip() for part in value.split(',') if part.strip()]
+    if choices and value not in choices:
+        raise ValueError(f'parameter {name} is "{value}", expected {limits}: {description}')
+    return value
+
+
+def run_job(make: Callable[[], Job], name: str, args: Sequence[str] | None) -> int:
+    """Run a job until it ends, SIGINT or SIGTERM; return its exit status. An error is one line and status 1."""
+    stop = threading.Event()
+    # rclpy's own handlers would end the context before the job could bring its work to an end.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    job = None
+    try:
+        job = make()
+        executor = SingleThreadedExecutor()
+        executor.add_node(job)
+        return job.work(executor, stop)
+    except (ValueError, OSError) as error:
+        print(f'{name}: {error}', file=sys.stderr)
+        return 1
+    finally:
+        if job is not None:
+            job.destroy_node()
+        rclpy.try_shutdown()
