@@ -214,8 +214,9 @@ def test_what_opencv_cannot_code_is_reported():
     for data in (b'', b'no image'):
         with pytest.raises(CvBridgeError):
             BRIDGE.compressed_imgmsg_to_cv2(CompressedImage(format='jpg', data=data))
-    with pytest.raises(CvBridgeError):
-        BRIDGE.cv2_to_compressed_imgmsg(picture(), 'nonsense')
+    for name in ('nonsense', 'pgm'):  # a grey format for a colour picture
+        with pytest.raises(CvBridgeError):
+            BRIDGE.cv2_to_compressed_imgmsg(picture(), name)
 
 
 def test_labels_and_ranges_are_made_visible():

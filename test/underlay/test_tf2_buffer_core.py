@@ -216,3 +216,19 @@ def test_frames_are_described_with_parent_and_rate():
 def test_times_of_other_types_are_refused():
     with pytest.raises(TypeError, match='time must have sec and nanosec, or nanoseconds'):
         buffer(transform('foo', 'bar')).lookup_transform_core('foo', 'bar', 3.0)
+
+
+def test_velocity_is_the_difference_over_the_interval():
+    core = buffer(*(transform('world', 'car', second, (3.0 * second, 0, 0)) for second in range(5)))
+    linear, angular = core.lookupVelocityCore('car', 'world', Time(), Duration(seconds=4, nanoseconds=1000000))
+    assert linear == pytest.approx((3.0, 0.0, 0.0), abs=1e-2) and angular == (0.0, 0.0, 0.0)
+    full = core.lookupVelocityFullCore('car', 'world', 'world', (0, 0, 0), 'car', Time(),
+                                       Duration(seconds=4, nanoseconds=1000000))
+    assert full == (linear, angular)
+
+
+def test_angular_velocity_is_about_the_axis_of_turning():
+    core = buffer(*(transform('world', 'car', 1.0 + second, (0, 0, 0),
+                              Rotation.from_rotvec([0, 0, 0.5 * second]).as_quat()) for second in (0.0, 1.0, 2.0)))
+    _, angular = core.lookupVelocityCore('car', 'world', Time(seconds=2), Duration(seconds=1))
+    assert angular == pytest.approx((0.0, 0.0, 0.5))

@@ -89,9 +89,12 @@ class CvBridge:
         _require_array(cvim)
         message = CompressedImage(format=dst_format)
         try:
-            message.data.frombytes(cv2.imencode(f'.{dst_format}', cvim)[1].reshape(-1))
+            done, encoded = cv2.imencode(f'.{dst_format}', cvim)
         except cv2.error as error:
             raise CvBridgeError(error) from error
+        if not done:
+            raise CvBridgeError(f'OpenCV cannot encode {cvim.dtype} {cvim.shape} as {dst_format}')
+        message.data.frombytes(encoded.reshape(-1))
         return message
 
     def cv2_to_imgmsg(self, cvim: np.ndarray, encoding: str = 'passthrough', header: Optional[Header] = None) -> Image:

@@ -23,7 +23,7 @@ def _stamp(msg: Any, allow_headerless: bool, use_arrival: bool, logger: str) -> 
     if use_arrival or allow_headerless:
         return ROSClock().now()
     get_logger(logger).warning(
-        f'dropped a {type(msg).__name__}: it has no header.stamp; pass allow_headerless=True to use the time of arrival')
+        f'dropped a {type(msg).__name__}: it has no header.stamp; allow_headerless=True uses the time of arrival')
     return None
 
 

@@ -13,7 +13,8 @@ from tf2_py.cache import seconds, StaticCache, TimeCache
 from tf2_py.exceptions import (
     ConnectivityException, ExtrapolationException, InvalidArgumentException, LookupException, TimeoutException,
     TransformException)
-from tf2_py.rigid import compose, IDENTITY, inverse, Quaternion, Rigid
+from tf2_py.rigid import compose, IDENTITY, inverse, Quaternion, Rigid, Vector
+from tf2_py.velocity import Twist, velocity
 
 __all__ = [
     'BufferCore', 'ConnectivityException', 'ExtrapolationException', 'InvalidArgumentException', 'LookupException',
@@ -49,6 +50,10 @@ def _stamped(target: str, source: str, stamp: int, rigid: Rigid) -> TransformSta
     translation.x, translation.y, translation.z = rigid[0]
     rotation.x, rotation.y, rotation.z, rotation.w = _positive_pivot(rigid[1])
     return message
+
+
+def _finite(time: float) -> int:
+    return 0 if time == float('inf') else int(time)
 
 
 class BufferCore:
@@ -160,6 +165,22 @@ class BufferCore:
             self._require('get_latest_common_time', target_frame)
             self._require('get_latest_common_time', source_frame)
             return Time(nanoseconds=self._latest_common_time(target_frame, source_frame))
+
+    def lookupVelocityCore(self, tracking_frame: str, observation_frame: str, time: Any,
+                           averaging_interval: Any) -> Twist:
+        """Linear and angular velocity of one frame as seen from another, averaged over an interval."""
+        return self.lookupVelocityFullCore(tracking_frame, observation_frame, observation_frame, (0.0, 0.0, 0.0),
+                                           tracking_frame, time, averaging_interval)
+
+    def lookupVelocityFullCore(self, tracking_frame: str, observation_frame: str, reference_frame: str,
+                               reference_point: Vector, reference_point_frame: str, time: Any,
+                               averaging_interval: Any) -> Twist:
+        """As lookupVelocityCore, at a point of another frame and in the axes of a third."""
+        with self._tree_lock:
+            latest = self.get_latest_common_time(observation_frame, tracking_frame).nanoseconds
+            return velocity(lambda *path: self._lookup(*path)[1], tracking_frame, observation_frame, reference_frame,
+                            reference_point, reference_point_frame, _nanoseconds(time),
+                            _nanoseconds(averaging_interval, 'duration'), latest)
 
     def clear(self) -> None:
         """Forget the moving transforms; the static ones stay."""
@@ -289,14 +310,10 @@ class BufferCore:
         for common, ancestor in self._ancestors(source):
             above_source[ancestor] = common
             if ancestor == target:
-                return self._finite(common)
+                return _finite(common)
         for common, ancestor in self._ancestors(target):
             if ancestor == source:
-                return self._finite(common)
+                return _finite(common)
             if ancestor in above_source:
-                return self._finite(min(common, above_source[ancestor]))
+                return _finite(min(common, above_source[ancestor]))
         raise self._unconnected(target, source)
-
-    @staticmethod
-    def _finite(time: float) -> int:
-        return 0 if time == float('inf') else int(time)

@@ -50,21 +50,11 @@ class BufferInterface:
             target_frame, target_time, header.frame_id, header.stamp, fixed_frame, timeout))
         return result if new_type is None else convert(result, new_type)
 
-    def lookup_transform(self, target_frame: str, source_frame: str, time: Time,
-                         timeout: Duration = Duration()) -> TransformStamped:
+    def lookup_transform(self, *args: Any, **kwargs: Any) -> TransformStamped:
+        """Left, with the other look-ups, to subclasses."""
         raise NotImplementedException()
 
-    def lookup_transform_full(self, target_frame: str, target_time: Time, source_frame: str, source_time: Time,
-                              fixed_frame: str, timeout: Duration = Duration()) -> TransformStamped:
-        raise NotImplementedException()
-
-    def can_transform(self, target_frame: str, source_frame: str, time: Time,
-                      timeout: Duration = Duration()) -> bool:
-        raise NotImplementedException()
-
-    def can_transform_full(self, target_frame: str, target_time: Time, source_frame: str, source_time: Time,
-                           fixed_frame: str, timeout: Duration = Duration()) -> bool:
-        raise NotImplementedException()
+    lookup_transform_full = can_transform = can_transform_full = lookup_transform
 
 
 def Stamped(obj: Any, stamp: Time, frame_id: str) -> Any:
