@@ -46,8 +46,8 @@ def test_output_carries_the_name_and_the_end_is_told(capsys):
     assert f'[{name}] one\n' in text and f'[{name}] two\n' in text
     assert re.search(rf'\[INFO\] \[{name}\]: process has finished cleanly \[pid \d+\]', text)
     assert 'hidden' not in text and re.search(r'\[quiet-\d+\] shown\n', text)
-    assert re.search(r"\[ERROR\] \[loser-\d+\]: process has died \[pid \d+, exit code 3, cmd '.*raise SystemExit\(3\)'\]\.",
-                     text)
+    assert re.search(
+        r"\[ERROR\] \[loser-\d+\]: process has died \[pid \d+, exit code 3, cmd '.*raise SystemExit\(3\)'\]\.", text)
 
 
 def test_missing_executable_is_told_and_does_not_hang(capsys):

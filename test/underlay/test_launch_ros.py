@@ -33,7 +33,8 @@ from rclpy.node import Node
 
 rclpy.init(args=sys.argv)
 node = Node('default_name', allow_undeclared_parameters=True, automatically_declare_parameters_from_overrides=True)
-parameters = sorted((name, list(parameter.value) if hasattr(parameter.value, 'tolist') else parameter.value) for name, parameter in node._parameters.items())
+values = {{name: parameter.value for name, parameter in node._parameters.items()}}
+parameters = sorted((name, list(x) if hasattr(x, 'tolist') else x) for name, x in values.items())
 print(parameters, node.get_fully_qualified_name(), node.resolve_topic_name('in'), sys.argv[1], flush=True)
 '''
 
@@ -80,9 +81,10 @@ def test_parameter_dict_becomes(context, given, expected):
 
 @pytest.mark.parametrize('given, message', [
     ({'a': [True, 2.0, 3]}, 'Expected a non-empty'), ({'a': Text(text='[]')}, 'Expected a non-empty sequence'),
-    ({'a': Text(text='[1, 2.0]')}, 'Expected a non-empty sequence'), ({'a': Text(text='{b: 1}')}, 'Allowed value types'),
-    ({'a': Text(text='a : b : c')}, 'Unable to parse'), ({5: 'x'}, ''), ({'a': [1, [2, 3]]}, ''), ({'a': {1, 2}}, ''),
-    ({'a': {'b': object()}}, '')])
+    ({'a': Text(text='[1, 2.0]')}, 'Expected a non-empty sequence'),
+    ({'a': Text(text='{b: 1}')}, 'Allowed value types'),
+    ({'a': Text(text='a : b : c')}, 'Unable to parse'), ({5: 'x'}, ''), ({'a': [1, [2, 3]]}, ''),
+    ({'a': {1, 2}}, ''), ({'a': {'b': object()}}, '')])
 def test_parameter_that_ros_has_no_type_for_is_an_error(context, given, message):
     with pytest.raises(TypeError) as error:
         evaluated(context, [given])

@@ -37,7 +37,8 @@ def generate_launch_description():
 @pytest.fixture
 def prefix(tmp_path, monkeypatch):
     """An install prefix with the package `demo`: a launch file and executables."""
-    for folder in ('share/ament_index/resource_index/packages', 'share/demo/launch', 'lib/demo/.hidden', 'lib/demo/sub'):
+    for folder in (
+            'share/ament_index/resource_index/packages', 'share/demo/launch', 'lib/demo/.hidden', 'lib/demo/sub'):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / 'share/ament_index/resource_index/packages/demo').touch()
     (tmp_path / 'share/demo/launch/demo.launch.py').write_text(LAUNCH_FILE)

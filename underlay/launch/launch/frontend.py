@@ -3,9 +3,11 @@
 """Substitutions written as text, ``$(name argument 'argument with spaces' ...)``, e.g. in parameter files."""
 
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
+from ._module_aliases import alias_modules
 from .base import Substitution
 from .substitutions import EnvironmentVariable, LaunchConfiguration, PythonExpression, TextSubstitution
 from .substitutions import ThisLaunchFileDir
@@ -27,45 +29,26 @@ def expose_substitution(name: str) -> Callable:
     return register
 
 
+_TOKEN = re.compile(r'(?P<literal>(?:(?!\$\([\w-]).)+)|\$\((?P<name>[\w-]+)(?P<arguments>[^()]*(?:\([^()]*\)[^()]*)*)\)',
+                    flags=re.DOTALL)
+
+
 def parse_substitution(text: str) -> list[Substitution]:
-    """Return the text as substitutions; ValueError for an unknown one or a missing bracket."""
-    return _parse(text, 0, '')[0]
-
-
-def _parse(text: str, start: int, end: str) -> tuple[list[Substitution], int]:
-    """Parse until a character of ``end`` (or the end of the text); return also where that is."""
+    """Return the text as substitutions (none within another); ValueError for an unknown or unfinished one."""
     parts: list[Substitution] = []
-    literal = start
-    while start < len(text) and text[start] not in end:
-        if text.startswith('$(', start):
-            if literal < start:
-                parts.append(TextSubstitution(text=text[literal:start]))
-            part, start = _parse_call(text, start + 2)
-            parts.append(part)
-            literal = start
+    position = 0
+    while position < len(text):
+        token = _TOKEN.match(text, position)
+        if token is None or not (token['literal'] or token['name'] in _parsers):
+            raise ValueError(f"no substitution: '{text[position:position + 40]}', expected one of {list(_parsers)}")
+        if token['literal']:
+            parts.append(TextSubstitution(text=token['literal']))
         else:
-            start += 1
-    if literal < start:
-        parts.append(TextSubstitution(text=text[literal:start]))
-    return parts, start
+            substitution, kwargs = _parsers[token['name']](
+                [[TextSubstitution(text=argument)] for argument in shlex.split(token['arguments'])])
+            parts.append(substitution(**kwargs))
+        position = token.end()
+    return parts
 
 
-def _parse_call(text: str, start: int) -> tuple[Substitution, int]:
-    """Parse what follows ``$(``."""
-    name = re.compile(r'[\w-]+').match(text, start)
-    if name is None or name.group() not in _parsers:
-        raise ValueError(f"unknown substitution at '{text[start - 2:start + 30]}', expected one of {list(_parsers)}")
-    start, args = name.end(), []
-    while start < len(text) and text[start] != ')':
-        if text[start].isspace():
-            start += 1
-        elif text[start] in '\'"':
-            argument, start = _parse(text, start + 1, text[start])
-            args, start = [*args, argument], start + 1
-        else:
-            argument, start = _parse(text, start, ' \t\n)')
-            args.append(argument)
-    if start >= len(text):
-        raise ValueError(f"substitution '$({name.group()}' lacks its closing bracket")
-    substitution, kwargs = _parsers[name.group()](args)
-    return substitution(**kwargs), start + 1
+alias_modules(__name__, 'parse_substitution')

@@ -47,7 +47,7 @@ def normalize_remap_rules(remappings: Iterable[tuple[SomeSubstitutionsType, Some
 def _normalize_list(value: Sequence) -> tuple:
     for item in value:
         ensure_argument_type(item, (*_SCALARS, *SomeSubstitutionsType_types_tuple), 'subvalue')
-    kinds = {Substitution if isinstance(item, Substitution) else type(item) for item in value}
+    kinds = {next((kind for kind in (Substitution, *_SCALARS) if isinstance(item, kind)), list) for item in value}
     if kinds in ({int}, {bool}):
         return tuple(value)
     if kinds in ({float}, {int, float}):

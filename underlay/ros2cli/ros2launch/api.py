@@ -24,15 +24,13 @@ def get_share_file_path_from_package(*, package_name: str, file_name: str) -> st
     """Return the file's path below the package's share directory; PackageNotFoundError, FileNotFoundError or
     MultipleLaunchFilesError."""
     share = get_package_share_directory(package_name)
+    where = f"in the share directory of package '{package_name}'"
     paths = [os.path.join(root, file_name) for root, _, files in os.walk(share) if file_name in files]
     if not paths:
-        raise FileNotFoundError(
-            f"file '{file_name}' was not found in the share directory of package '{package_name}' which is at '{share}'")
+        raise FileNotFoundError(f"file '{file_name}' was not found {where} which is at '{share}'")
     if len(paths) > 1:
         listed = ', '.join(f"'{path}'" for path in paths)
-        raise MultipleLaunchFilesError(
-            f"file '{file_name}' was found more than once in the share directory of package '{package_name}': [{listed}]",
-            paths)
+        raise MultipleLaunchFilesError(f"file '{file_name}' was found more than once {where}: [{listed}]", paths)
     return paths[0]
 
 

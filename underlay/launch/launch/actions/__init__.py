@@ -9,7 +9,7 @@ from .configuration import (  # noqa: F401
     SetLaunchConfiguration, UnsetEnvironmentVariable, UnsetLaunchConfiguration)
 from .flow import (  # noqa: F401
     EmitEvent, GroupAction, IncludeLaunchDescription, LogInfo, OpaqueFunction, RegisterEventHandler, Shutdown,
-    TimerAction, UnregisterEventHandler)
+    TimerAction)
 from .processes import ExecuteLocal, ExecuteProcess  # noqa: F401
 
 alias_modules(__name__, 'shutdown_action')

@@ -154,13 +154,6 @@ class RegisterEventHandler(Action):
         context.register_event_handler(self.event_handler)
 
 
-class UnregisterEventHandler(RegisterEventHandler):
-    """Removes an event handler."""
-
-    def execute(self, context) -> None:
-        context.unregister_event_handler(self.event_handler)
-
-
 class TimerAction(Action):
     """Visits actions once the period (s) has passed, unless cancelled, as a shutdown does by default."""
 

@@ -30,9 +30,9 @@ class _Protocol(asyncio.SubprocessProtocol):
 
     def __init__(self, write_line: Callable[[int, str], None]) -> None:
         self._write_line = write_line
-        self._rest = {1: b'', 2: b''}
+        self._rest = {1: b'', 2: b''}  # by the streams still open, what is no whole line yet
         loop = asyncio.get_running_loop()
-        self.exited, self.closed = loop.create_future(), loop.create_future()
+        self.exited, self.drained = loop.create_future(), loop.create_future()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         *lines, self._rest[fd] = (self._rest[fd] + data).split(b'\n')
@@ -42,12 +42,12 @@ class _Protocol(asyncio.SubprocessProtocol):
     def pipe_connection_lost(self, fd: int, exc: Optional[Exception]) -> None:
         if self._rest.get(fd):
             self.pipe_data_received(fd, b'\n')
+        self._rest.pop(fd, None)
+        if not self._rest and not self.drained.done():
+            self.drained.set_result(None)
 
     def process_exited(self) -> None:
         self.exited.set_result(None)
-
-    def connection_lost(self, exc: Optional[Exception]) -> None:
-        self.closed.set_result(None)
 
 
 def _read_terminal(loop: asyncio.AbstractEventLoop, protocol: _Protocol, fd: int, master: int) -> None:
@@ -71,8 +71,8 @@ class ExecuteLocal(Action):
                  sigterm_timeout: SomeSubstitutionsType = LaunchConfiguration('sigterm_timeout', default=5),
                  sigkill_timeout: SomeSubstitutionsType = LaunchConfiguration('sigkill_timeout', default=5),
                  emulate_tty: bool = False, output: Union[dict, SomeSubstitutionsType] = 'log',
-                 output_format: str = '[{this.process_description.final_name}] {line}', cached_output: bool = False,
-                 log_cmd: bool = False, on_exit: Optional[Union[SomeEntitiesType, Callable]] = None,
+                 output_format: str = '[{this.process_description.final_name}] {line}',
+                 on_exit: Optional[Union[SomeEntitiesType, Callable]] = None,
                  respawn: Union[bool, SomeSubstitutionsType] = False, respawn_delay: Optional[float] = None,
                  respawn_max_retries: int = -1, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -81,9 +81,7 @@ class ExecuteLocal(Action):
         self.sigkill_timeout = normalize_to_list_of_substitutions(sigkill_timeout)
         output = os.environ.get('OVERRIDE_LAUNCH_PROCESS_OUTPUT', output)
         self.output = output if isinstance(output, dict) else normalize_to_list_of_substitutions(output)
-        self._output_format, self._log_cmd = output_format, log_cmd
-        self._cache: Optional[dict[int, list[str]]] = {1: [], 2: []} if cached_output else None
-        self._on_exit = on_exit
+        self._output_format, self._on_exit = output_format, on_exit
         self._respawn = normalize_typed_substitution(respawn, bool)
         self._respawn_delay = respawn_delay
         self._respawns_left = float('inf') if respawn_max_retries < 0 else respawn_max_retries
@@ -103,21 +101,7 @@ class ExecuteLocal(Action):
     def get_asyncio_future(self) -> Optional[asyncio.Future]:
         return self._completed
 
-    def _get_cached(self, fd: int) -> str:
-        if self._cache is None:
-            raise RuntimeError('cached output must be true to be able to get what the process wrote, '
-                               f"proc '{self.process_description.name}'")
-        return ''.join(self._cache[fd])
-
-    def get_stdout(self) -> str:
-        return self._get_cached(1)
-
-    def get_stderr(self) -> str:
-        return self._get_cached(2)
-
     def _write_line(self, fd: int, line: str) -> None:
-        if self._cache is not None:
-            self._cache[fd].append(line + '\n')
         self._output_loggers[fd - 1].info(self._output_format.format(line=line, this=self))
 
     def _stop(self, context, send_sigint: bool) -> Optional[list[Action]]:
@@ -142,8 +126,9 @@ class ExecuteLocal(Action):
         return [*self._timers, *([sigint] if send_sigint else [])]
 
     def _log_escalation(self, context, sent: str, escalation: signal.Signals, timeout: Iterable) -> None:
-        self._logger.error("process[{}] failed to terminate '{}' seconds after receiving '{}', escalating to '{}'".format(
-            self.process_details['name'], perform_substitutions(context, timeout), sent, escalation.name))
+        self._logger.error(
+            f"process[{self.process_details['name']}] failed to terminate '{perform_substitutions(context, timeout)}' "
+            f"seconds after receiving '{sent}', escalating to '{escalation.name}'")
 
     def _send_signal(self, context) -> None:
         event = context.locals.event
@@ -189,8 +174,6 @@ class ExecuteLocal(Action):
     async def _run(self, context) -> None:
         details = self.process_details
         command = ' '.join(part for part in details['cmd'] if part.strip())
-        if self._log_cmd:
-            self._logger.info(f"process details: cmd='{command}', cwd='{details['cwd']}', custom_env?=True")
         try:
             protocol = await self._start(context)
         except Exception:
@@ -199,7 +182,7 @@ class ExecuteLocal(Action):
             return
         await context.emit_event(ProcessStarted(**details))
         await protocol.exited
-        await asyncio.wait([protocol.closed], timeout=_DRAIN_SECONDS)
+        await asyncio.wait([protocol.drained], timeout=_DRAIN_SECONDS)
         if self.return_code == 0:
             self._logger.info(f"process has finished cleanly [pid {details['pid']}]")
         else:

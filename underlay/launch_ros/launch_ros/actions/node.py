@@ -31,8 +31,8 @@ class Node(ExecuteProcess):
                  remappings: Optional[Iterable[tuple[SomeSubstitutionsType, SomeSubstitutionsType]]] = None,
                  ros_arguments: Optional[Iterable[SomeSubstitutionsType]] = None,
                  arguments: Optional[Iterable[SomeSubstitutionsType]] = None, **kwargs) -> None:
-        cmd: list[Any] = [executable if package is None else ExecutableInPackage(package=package, executable=executable)]
-        cmd += [*(arguments or ()), *(['--ros-args', *ros_arguments] if ros_arguments is not None else ()), '--ros-args']
+        cmd: list[Any] = [executable if package is None else ExecutableInPackage(executable, package)]
+        cmd += [*(arguments or ()), *(['--ros-args', *ros_arguments] if ros_arguments else ()), '--ros-args']
         if name is not None:
             cmd += ['-r', ['__node:=', *normalize_to_list_of_substitutions(name)]]
         if parameters is not None:
