@@ -14,13 +14,14 @@ from geometry_msgs.msg import PointStamped, TransformStamped  # noqa: E402
 import pytest  # noqa: E402
 import rclpy  # noqa: E402
 from rclpy.action import ActionServer  # noqa: E402
-from rclpy.clock import ClockChange, TimeJump  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.duration import Duration  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy  # noqa: E402
 from rclpy.time import Time  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from tf2_msgs.action import LookupTransform  # noqa: E402
 from tf2_msgs.msg import TF2Error  # noqa: E402
 from tf2_msgs.srv import FrameGraph  # noqa: E402
@@ -204,11 +205,25 @@ def test_frames_are_served_on_request(participants):
     assert "parent: 'foo'" in future.result().frame_yaml
 
 
-def test_a_jump_back_in_time_clears_moving_transforms():
-    buffer = Buffer(cache_time=Duration(seconds=30))
-    buffer.set_transform(transform(), 'test')
-    buffer.time_jump_callback(TimeJump(ClockChange.ROS_TIME_NO_CHANGE, Duration(seconds=-5)))
+def test_a_jump_back_in_time_clears_moving_transforms(participants):
+    participant = participants('looped')
+    participant.node.set_parameters([Parameter('use_sim_time', value=True)])
+    buffer = Buffer(node=participant.node)
+    publisher = participant.node.create_publisher(Clock, '/clock', 10)
+
+    def reach(seconds):
+        def there():
+            publisher.publish(Clock(clock=Time(seconds=seconds).to_msg()))
+            return participant.node.get_clock().now().nanoseconds == seconds * 10**9
+        participant.spin_until(there)
+    reach(100)
+    buffer.set_transform(transform(seconds=100.0), 'test')
+    buffer.set_transform_static(transform(child='fixed'), 'test')
+    reach(101)
+    assert buffer.can_transform('foo', 'bar', Time())
+    reach(5)
     assert not buffer.can_transform('foo', 'bar', Time())
+    assert buffer.can_transform('foo', 'fixed', Time())
 
 
 def test_look_ups_from_threads_agree_while_transforms_stream_in():
