@@ -24,6 +24,7 @@ from launch.utilities.type_utils import normalize_typed_substitution, perform_ty
 
 os.environ.setdefault('ROS_LOG_DIR', tempfile.mkdtemp(prefix='ros_log_'))
 
+
 @pytest.fixture
 def context():
     environment = dict(os.environ)

@@ -29,8 +29,8 @@ def expose_substitution(name: str) -> Callable:
     return register
 
 
-_TOKEN = re.compile(r'(?P<literal>(?:(?!\$\([\w-]).)+)|\$\((?P<name>[\w-]+)(?P<arguments>[^()]*(?:\([^()]*\)[^()]*)*)\)',
-                    flags=re.DOTALL)
+_TOKEN = re.compile(
+    r'(?P<literal>(?:(?!\$\([\w-]).)+)|\$\((?P<name>[\w-]+)(?P<arguments>[^()]*(?:\([^()]*\)[^()]*)*)\)', re.DOTALL)
 
 
 def parse_substitution(text: str) -> list[Substitution]:

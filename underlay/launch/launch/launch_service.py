@@ -116,7 +116,8 @@ class LaunchService:
         finally:
             for signum, handler in previous.items():
                 loop.remove_signal_handler(signum)
-                signal.signal(signum, handler)
+                if handler is not None:  # None: not installed from Python
+                    signal.signal(signum, handler)
             loop.set_exception_handler(None)
             with self._loop_lock:
                 self.__context._set_asyncio_loop(None)
