@@ -249,29 +249,29 @@ class BufferCore:
                     f'{error}, when looking up transform from frame [{source}] to frame [{target}]') from None
 
     def _walk(self, target: str, source: str, stamp: int) -> Rigid:
-        """Climb from the source as far as the data reach, then from the target to that same frame."""
+        """Climb from the source as far as the data reach, then from the target until the two paths meet."""
         gap: Optional[ExtrapolationException] = None
-        source_to_top, top = IDENTITY, source
+        frame, to_frame = source, IDENTITY
+        from_source = {source: IDENTITY}
         for _ in self._climbing():
-            if top == target:
-                return source_to_top
+            if frame == target:
+                return to_frame
             try:
-                step = self._step(top, stamp)
+                step = self._step(frame, stamp)
             except ExtrapolationException as error:
                 gap, step = error, None  # the target may still lie below
             if step is None:
                 break
-            source_to_top, top = compose(step[1], source_to_top), step[0]
-        target_to_top, frame = IDENTITY, target
+            frame, to_frame = step[0], compose(step[1], to_frame)
+            from_source[frame] = to_frame
+        frame, to_frame = target, IDENTITY
         for _ in self._climbing():
-            if frame == source:
-                return inverse(target_to_top)
-            if frame == top:
-                return compose(inverse(target_to_top), source_to_top)
+            if frame in from_source:
+                return compose(inverse(to_frame), from_source[frame])
             step = self._step(frame, stamp)
             if step is None:
                 break
-            target_to_top, frame = compose(step[1], target_to_top), step[0]
+            frame, to_frame = step[0], compose(step[1], to_frame)
         if gap is not None:
             raise gap
         raise self._unconnected(target, source)
