@@ -1,0 +1,310 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""The segmenter as a user meets it: its own process, real topics."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make setup')
+torch = pytest.importorskip('torch')
+
+import rclpy  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
+from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
+from std_msgs.msg import Float64, String  # noqa: E402
+from visualization_msgs.msg import MarkerArray  # noqa: E402
+
+from ros_kd import clouds  # noqa: E402
+from ros_kd.label_sets import TAXONOMIES  # noqa: E402
+from ros_kd.nodes import messages  # noqa: E402
+from ros_kd.students.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
+from ros_kd.students.inputs import InputSpec  # noqa: E402
+from ros_kd.students.predictor import Predictor  # noqa: E402
+from ros_kd.taxonomy import Taxonomy  # noqa: E402
+
+DOMAIN, LIFECYCLE_DOMAIN = 61, 62
+STAMP = 12_000_000_034
+INFO = CheckpointInfo('minkunet14', InputSpec(0.2, (-10, -10, -3), (10, 10, 3), ('x', 'y', 'z', 'intensity')),
+                      TAXONOMIES['street-12'], 0.25)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+XYZI = [(name, '<f4') for name in ('x', 'y', 'z', 'intensity')]
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    return save_checkpoint(tmp_path_factory.mktemp('student') / 'student.safetensors', INFO.build(), INFO)
+
+
+class Segmenter:
+    """The node in its own process, with what it says."""
+
+    def __init__(self, folder, *parameters, domain=DOMAIN):
+        self.log_file = folder / 'log.txt'
+        arguments = [item for parameter in parameters for item in ('-p', parameter)]
+        environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(folder), 'OMP_NUM_THREADS': '1',
+                       'PYTHONPATH': os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get('PYTHONPATH', '')])}
+        with self.log_file.open('w') as file:
+            self.process = subprocess.Popen(
+                [sys.executable, '-c', 'import sys; from ros_kd.nodes.segment import main; sys.exit(main())',
+                 '--ros-args', *arguments], env=environment, stdout=file, stderr=file, cwd=folder)
+
+    @property
+    def log(self):
+        return self.log_file.read_text()
+
+    def stop(self):
+        """Interrupt the node and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(20)
+
+
+class Vehicle(Node):
+    """Publishes clouds and keeps what the segmenter publishes."""
+
+    def __init__(self, context):
+        super().__init__('vehicle', context=context)
+        self.labelled, self.infos, self.legends, self.times, self.diagnostics = [], [], [], [], []
+        self.publisher = self.create_publisher(PointCloud2, 'points', 10)
+        self.executor_ = SingleThreadedExecutor(context=context)
+        self.executor_.add_node(self)
+        self.create_subscription(PointCloud2, '/segment/points', self.labelled.append, 10)
+        self.create_subscription(String, '/segment/label_info', self.infos.append, LATCHED)
+        self.create_subscription(MarkerArray, '/segment/legend', self.legends.append, LATCHED)
+        self.create_subscription(Float64, '/segment/debug/processing_time_ms', self.times.append, 10)
+        self.create_subscription(DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
+
+    def wait_for(self, condition, what, seconds=30.0):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f'no {what} within {seconds} s'
+            self.executor_.spin_once(timeout_sec=0.05)
+
+    def connect(self):
+        self.wait_for(lambda: self.publisher.get_subscription_count() and self.count_publishers('/segment/points'),
+                      'segmenter')
+        self.wait_for(lambda: self.infos, 'label_info')
+        return self
+
+    def send(self, message):
+        """Publish a cloud and return the labelled one."""
+        before = len(self.labelled)
+        self.publisher.publish(message)
+        self.wait_for(lambda: len(self.labelled) > before, 'labelled cloud')
+        return self.labelled[-1]
+
+    def values(self):
+        """Return the newest diagnostic and its values."""
+        if not self.diagnostics:
+            return None, {}
+        status = self.diagnostics[-1].status[0]
+        return status, {pair.key: pair.value for pair in status.values}
+
+
+@pytest.fixture(scope='module', params=[DOMAIN])
+def vehicle(request):
+    context = Context()
+    rclpy.init(context=context, domain_id=request.param)
+    node = Vehicle(context)
+    yield node
+    node.destroy_node()
+    context.try_shutdown()
+
+
+@pytest.fixture(scope='module')
+def running(tmp_path_factory, checkpoint, vehicle):
+    """A segmenter that all tests of clouds share: it must outlive every one of them."""
+    node = Segmenter(tmp_path_factory.mktemp('run'), f'checkpoint:={checkpoint}', 'input_timeout:=2.0')
+    try:
+        vehicle.connect()
+        yield node
+        assert node.stop() == 0, node.log
+    finally:
+        node.process.kill()
+
+
+def random_points(dtype, count=600, seed=0):
+    generator = np.random.default_rng(seed)
+    points = np.zeros(count, dtype)
+    for name in points.dtype.names:
+        if name in ('x', 'y', 'z'):
+            points[name] = generator.uniform(-9, 9, count) * (0.2 if name == 'z' else 1)
+        else:
+            points[name] = generator.integers(0, 200, points[name].shape)
+    return points
+
+
+def cloud(points, height=1):
+    return messages.cloud_message(points, messages.header(STAMP, 'velodyne'), height)
+
+
+def expected(points, checkpoint, scale=255.0):
+    scan = clouds.scan_from_records(points, STAMP, 'velodyne', scale)
+    return Predictor.load(checkpoint, 'cpu').predict(scan)
+
+
+LAYOUTS = {
+    'packed': XYZI,
+    'velodyne, padded': {'names': ['x', 'y', 'z', 'intensity', 'ring', 'time'], 'offsets': [0, 4, 8, 16, 20, 24],
+                         'formats': ['<f4', '<f4', '<f4', '<f4', '<u2', '<f4'], 'itemsize': 32},
+    'ouster': {'names': ['x', 'y', 'z', 'intensity', 't', 'reflectivity', 'ring', 'ambient', 'range'],
+               'offsets': [0, 4, 8, 16, 20, 24, 26, 28, 32],
+               'formats': ['<f4', '<f4', '<f4', '<f4', '<u4', '<u2', '<u2', '<u2', '<u4'], 'itemsize': 48},
+    'float64 with a vector': [('intensity', '<u1'), ('z', '<f8'), ('y', '<f8'), ('x', '<f8'), ('normal', '<f4', (3,))],
+    'big endian': [(name, '>f4') for name in ('x', 'y', 'z', 'intensity')],
+}
+
+
+@pytest.mark.parametrize('layout', list(LAYOUTS))
+def test_a_cloud_comes_back_with_its_fields_and_labels(running, vehicle, checkpoint, layout):
+    points = random_points(np.dtype(LAYOUTS[layout]))
+    sent = cloud(points)
+    received = vehicle.send(sent)
+    assert received.header == sent.header
+    before = len(sent.fields)
+    assert received.fields[:before] == sent.fields
+    assert [(f.name, f.datatype, f.count) for f in received.fields[before:]] == [
+        ('label', PointField.UINT8, 1), ('confidence', PointField.FLOAT32, 1), ('rgb', PointField.FLOAT32, 1)]
+    labelled = clouds.records(received)
+    for name in points.dtype.names:
+        assert np.array_equal(labelled[name], points[name])
+    prediction = expected(points, checkpoint)
+    assert np.array_equal(labelled['label'], prediction.label)
+    np.testing.assert_allclose(labelled['confidence'], prediction.confidence, rtol=1e-4)
+    rgb = np.ascontiguousarray(labelled['rgb'].astype('<f4')).view(np.uint32)
+    red_green_blue = np.stack([rgb >> 16 & 255, rgb >> 8 & 255, rgb & 255], 1)
+    assert np.array_equal(red_green_blue, INFO.taxonomy.palette[prediction.label])
+
+
+def test_an_organised_cloud_with_padded_rows_and_nan_keeps_its_rows(running, vehicle, checkpoint):
+    points = random_points(np.dtype(XYZI)).reshape(20, 30)
+    points['x'][3, 4:9] = np.nan
+    rows = np.zeros((20, 30 * 16 + 24), np.uint8)
+    rows[:, :30 * 16] = points.view(np.uint8).reshape(20, -1)
+    sent = cloud(points.reshape(-1), 20)
+    sent.row_step, sent.data = rows.shape[1], messages.byte_array(rows)
+    received = vehicle.send(sent)
+    assert (received.height, received.width, received.is_dense) == (20, 30, False)
+    labelled = clouds.records(received).reshape(20, 30)
+    assert np.array_equal(labelled['y'], points['y'])
+    missing = np.isnan(points['x'])
+    assert (labelled['confidence'][missing] == 0).all() and (labelled['confidence'][~missing] > 0).all()
+    vehicle.wait_for(lambda: vehicle.values()[1].get('points_without_position') == '5', 'count of NaN points')
+
+
+def broken(kind):
+    sent = cloud(random_points(np.dtype(XYZI)))
+    if kind == 'empty cloud':
+        return cloud(random_points(np.dtype(XYZI), 0))
+    if kind == 'too few bytes':
+        sent.data = sent.data[:100]
+    elif kind == 'field beyond the point':
+        sent.fields[2].offset = 14
+    elif kind == 'no fields':
+        sent.fields = []
+    elif kind == 'no z':
+        sent.fields = [f for f in sent.fields if f.name != 'z']
+    elif kind == 'no intensity':
+        sent.fields[3].name = 'ambient'
+    elif kind == 'unknown datatype':
+        sent.fields[0].datatype = 77
+    return sent
+
+
+@pytest.mark.parametrize(('kind', 'reason', 'text'), [
+    ('empty cloud', 'empty cloud', 'no points'), ('too few bytes', 'broken layout', 'needs 9600 bytes, but has 100'),
+    ('field beyond the point', 'broken layout', '"z" at offset 14'), ('no fields', 'broken layout', '0 fields'),
+    ('unknown datatype', 'broken layout', 'datatype 77'), ('no z', 'missing field', r"no field \['z'\]"),
+    ('no intensity', 'missing field', 'trained with column "intensity"')])
+def test_a_bad_cloud_is_counted_and_explained_and_the_next_one_labelled(running, vehicle, kind, reason, text):
+    key = f'dropped: {reason}'
+    count = int(vehicle.values()[1].get(key, 0))
+    seen = len(vehicle.diagnostics)
+    vehicle.publisher.publish(broken(kind))
+    vehicle.wait_for(lambda: int(vehicle.values()[1].get(key, 0)) > count, f'count of {reason}')
+    explained = [array.status[0] for array in vehicle.diagnostics[seen:] if re.search(text, array.status[0].message)]
+    assert explained and explained[0].level == b'\x01'
+    vehicle.send(cloud(random_points(np.dtype(XYZI))))
+    assert running.log.count(f'cloud dropped ({reason})') == 1
+
+
+def test_label_info_legend_and_times_are_published(running, vehicle):
+    vehicle.send(cloud(random_points(np.dtype(XYZI))))
+    assert Taxonomy.from_json(vehicle.infos[0].data) == INFO.taxonomy
+    assert json.loads(vehicle.infos[0].data)['taxonomy'] == 'street-12'
+    vehicle.wait_for(lambda: vehicle.legends and vehicle.times, 'legend and processing time')
+    texts = {marker.text for marker in vehicle.legends[-1].markers if marker.text}
+    assert texts == set(INFO.taxonomy.names)
+    assert {marker.header.frame_id for marker in vehicle.legends[-1].markers} == {'velodyne'}
+    assert vehicle.times[-1].data > 0
+
+
+def test_silence_is_reported_with_who_publishes(running, vehicle):
+    vehicle.wait_for(lambda: vehicle.values()[0] and vehicle.values()[0].level == b'\x02', 'error on silence')
+    assert 'no message within 2 s on topic /points: /vehicle publishes it' in vehicle.values()[0].message
+    vehicle.send(cloud(random_points(np.dtype(XYZI))))
+    vehicle.wait_for(lambda: vehicle.values()[0].level == b'\x00', 'recovery')
+
+
+@pytest.mark.parametrize(('parameters', 'text'), [
+    (['checkpoint:=nowhere.safetensors'], r'nowhere\.safetensors: no such checkpoint'),
+    ([], 'no checkpoint: .* "make demo"'),
+    (['reliability:=sometimes'], 'reliability.*best_effort.*reliable')])
+def test_a_node_that_cannot_start_says_why_and_ends(tmp_path, parameters, text):
+    node = Segmenter(tmp_path, *parameters)
+    try:
+        assert node.process.wait(30) == 1
+        assert re.search(text, node.log) and 'Traceback' not in node.log
+    finally:
+        node.process.kill()
+
+
+@pytest.mark.parametrize('vehicle', [LIFECYCLE_DOMAIN], indirect=True)
+def test_a_lifecycle_manager_may_stop_and_start_it(tmp_path, checkpoint, vehicle):
+    node = Segmenter(tmp_path, f'checkpoint:={checkpoint}', 'autostart:=false', 'min_confidence:=1.0',
+                     'intensity_scale:=100.0', 'points_topic:=lidar', 'reliability:=reliable',
+                     domain=LIFECYCLE_DOMAIN)
+    client = vehicle.create_client(ChangeState, '/segment/change_state')
+    lidar = vehicle.create_publisher(PointCloud2, 'lidar', 10)
+    points = random_points(np.dtype(XYZI))
+
+    def change(transition):
+        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        vehicle.wait_for(future.done, 'answer')
+        return future.result().success
+
+    try:
+        vehicle.wait_for(client.service_is_ready, 'lifecycle service')
+        for _ in range(2):
+            assert change(Transition.TRANSITION_CONFIGURE), node.log
+            assert change(Transition.TRANSITION_ACTIVATE), node.log
+            vehicle.wait_for(lambda: lidar.get_subscription_count() and vehicle.count_publishers('/segment/points'), 'node')
+            before = len(vehicle.labelled)
+            while len(vehicle.labelled) == before:  # the result's own subscription may be discovered later
+                lidar.publish(cloud(points))
+                vehicle.executor_.spin_once(timeout_sec=0.3)
+            labelled = clouds.records(vehicle.labelled[-1])
+            assert np.array_equal(labelled['label'], expected(points, checkpoint, 100.0).label)
+            assert set(labelled['rgb'].view(np.uint32)) == {90 << 16 | 90 << 8 | 90}
+            assert change(Transition.TRANSITION_DEACTIVATE)
+            vehicle.wait_for(lambda: not lidar.get_subscription_count(), 'end of the subscription')
+            assert change(Transition.TRANSITION_CLEANUP)
+        assert node.stop() == 0, node.log
+    finally:
+        node.process.kill()
