@@ -59,7 +59,7 @@ class PairedBagWriter:
         self.path, self.rig, self.pairs = Path(path), rig, 0
         self._types, self._latched_topics = rig.types(), rig.latched()
         self._connections: dict[str, Connection] = {}
-        self._latched: dict[str, Raw] = {}
+        self._latched: dict[str, list[Raw]] = {}
         self._due: list[tuple[str, Raw]] = [(layout.RIG, codec.string(rig.to_json()))]
         self._last_stamp = -1
         self._bag = Writer(self.path, version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP) \
@@ -74,15 +74,16 @@ class PairedBagWriter:
     def latch(self, topic: str, raw: Raw) -> bool:
         """Write a latched message before the next pair, unless the topic's last one had the same content.
 
-        Returns whether it is new. Raises BagError for a topic that the layout does not know.
+        On /tf_static, which many nodes publish, every message counts, not only the last. Returns whether it is new. Raises
+        BagError for a topic that the layout does not know.
         """
         if topic not in self._latched_topics:
             raise BagError(f'{topic} is no latched topic of the bag; those are {sorted(self._latched_topics)}')
         begin = _BODY if self._types[topic] == layout.CAMERA_INFO else 0
-        known = self._latched.get(topic)
-        if known is not None and known[begin:] == raw[begin:]:
+        known = self._latched.get(topic, [])
+        if any(old[begin:] == raw[begin:] for old in known):
             return False
-        self._latched[topic] = raw
+        self._latched[topic] = known + [raw] if topic == layout.TF_STATIC else [raw]
         self._due.append((topic, raw))
         return True
 

@@ -34,7 +34,8 @@ from ros_kd.nodes.timeline import Event, LabelImages, laps, static_extrinsics, v
 from ros_kd.taxonomy import Taxonomy
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-LINGER = 1.0  # seconds that the node stays after the last message, so that slow readers get it
+ACKNOWLEDGE = 5.0  # seconds that reliable readers have to confirm the last messages
+LINGER = 1.0  # seconds that the node then stays, for the others
 
 
 class Replay(Node):
@@ -224,8 +225,9 @@ class Replay(Node):
         return not stop.is_set()
 
     def _flush(self, executor: Executor, stop: threading.Event) -> None:
-        for output in self._outputs.values():
-            output.wait_for_all_acked(Duration(seconds=LINGER))
+        deadline = time.monotonic() + ACKNOWLEDGE
+        for output in self.publishers:
+            output.wait_for_all_acked(Duration(seconds=max(deadline - time.monotonic(), 0.0)))
         self._sleep_until(time.monotonic() + LINGER, executor, stop)
 
     def _report(self, scans: int) -> None:
