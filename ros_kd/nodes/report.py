@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -23,8 +22,10 @@ from ros_kd.frames import CameraView, PairedFrame
 from ros_kd.images import EncodedPixels, RawPixels
 from ros_kd.nodes import topics
 from ros_kd.nodes.messages import camera_from_info, from_time, transform_from_message
+from ros_kd.nodes.running import declare
+from ros_kd.nodes.silence import explain_silence
 from ros_kd.pictures.report import Report, Shown
-from ros_kd.scores import Confusion, to_class_ids
+from ros_kd.scores import Confusion
 from ros_kd.taxonomy import Taxonomy
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
@@ -36,18 +37,16 @@ class ReportNode(Node):
 
     def __init__(self) -> None:
         super().__init__('report')
-        self._declare('out', 'report.html', 'File to write, one HTML page with its pictures inside')
-        self._declare('title', 'What the student sees', 'Headline of the page')
-        self._declare('caption', '', 'Line under the headline: the data and what the student was trained on')
-        self._declare('fixed_frame', 'odom', 'Frame that does not move with the vehicle')
-        self._declare('cameras', [''], 'Names of the cameras to show')
-        scans, pictures, wait = (self._declare(*p) for p in (
-            ('scans', 30, 'Labelled clouds to collect before writing', IntegerRange(from_value=1, to_value=100000, step=1)),
-            ('pictures', 3, 'Frames to draw', IntegerRange(from_value=1, to_value=50, step=1)),
-            ('input_timeout', 60.0, 'Seconds without a labelled cloud before giving up (0: never)',
-             FloatingPointRange(from_value=0.0, to_value=3600.0))))
-        self._scans, self._timeout = scans, wait
-        self._draw_at = set(np.linspace(0, scans - 1, pictures).round().astype(int).tolist())
+        self._out = Path(declare(self, 'out', 'report.html', 'file to write, one HTML page with its pictures inside'))
+        self._title = declare(self, 'title', 'What the student sees', 'headline of the page')
+        self._caption = declare(self, 'caption', '', 'line under the headline: the data, what the student learned from')
+        self._fixed_frame = declare(self, 'fixed_frame', 'odom', 'frame that does not move with the vehicle')
+        cameras = declare(self, 'cameras', [], 'names of the cameras to show')
+        self._scans = declare(self, 'scans', 30, 'labelled clouds to collect before writing', 1, 100000)
+        pictures = declare(self, 'pictures', 3, 'frames to draw', 1, 50)
+        self._timeout = declare(self, 'input_timeout', 60.0, 'seconds without a labelled cloud before giving up; 0: never',
+                                0.0, 3600.0)
+        self._draw_at = set(np.linspace(0, self._scans - 1, pictures).round().astype(int).tolist())
         self._shown: list[Shown] = []
         self._latency: list[float] = []
         self._count = self._undrawn = 0
@@ -56,18 +55,10 @@ class ReportNode(Node):
         self._truth: Taxonomy | None = None
         self._confusion: Confusion | None = None
         self._infos: dict[str, CameraInfo] = {}
-        self._images: dict[str, deque] = {}
+        self._images = {camera: deque(maxlen=_BUFFERED_IMAGES) for camera in cameras}
         self.done = False
         self.failure = ''
         self._subscribe()
-
-    def _declare(self, name: str, default, description: str, value_range=None):
-        descriptor = ParameterDescriptor(description=description)
-        if isinstance(value_range, IntegerRange):
-            descriptor.integer_range = [value_range]
-        elif value_range is not None:
-            descriptor.floating_point_range = [value_range]
-        return self.declare_parameter(name, default, descriptor).value
 
     def _subscribe(self) -> None:
         self._tf = Buffer()
@@ -76,8 +67,7 @@ class ReportNode(Node):
         self.create_subscription(String, topics.LABEL_INFO, self._on_truth, LATCHED)
         self.create_subscription(Float64, 'segment/debug/processing_time_ms', self._on_latency, 10)
         self.create_subscription(PointCloud2, 'segment/points', self._on_cloud, 10)
-        for camera in filter(None, self.get_parameter('cameras').value):
-            self._images[camera] = deque(maxlen=_BUFFERED_IMAGES)
+        for camera in self._images:
             self.create_subscription(CameraInfo, topics.camera_info(camera),
                                      lambda message, name=camera: self._infos.__setitem__(name, message), 5)
             for kind, topic in ((CompressedImage, topics.compressed(camera)), (Image, topics.image(camera))):
@@ -90,7 +80,7 @@ class ReportNode(Node):
 
     def _on_taxonomy(self, message: String) -> None:
         self._taxonomy = Taxonomy.from_json(message.data)
-        self._confusion = Confusion(self._taxonomy)
+        self._confusion = Confusion.empty(len(self._taxonomy))
 
     def _on_truth(self, message: String) -> None:
         self._truth = Taxonomy.from_json(message.data)
@@ -101,10 +91,8 @@ class ReportNode(Node):
     def _watch(self) -> None:
         waited = self._seconds() - self._last_input
         if self._timeout and waited > self._timeout and not self.done:
-            published = sorted(name for name, types in self.get_topic_names_and_types()
-                               if 'sensor_msgs/msg/PointCloud2' in types)
-            self.failure = (f'no labelled cloud on {self.resolve_topic_name("segment/points")} for {waited:.0f} s after '
-                            f'{self._count} of {self._scans}; clouds are published on {published or "no topic"}')
+            self.failure = (f'{self._count} of {self._scans} labelled clouds; ' + explain_silence(
+                self, self.resolve_topic_name('segment/points'), 'reliable', self._timeout))
             self._finish()
 
     def _on_cloud(self, message: PointCloud2) -> None:
@@ -116,7 +104,7 @@ class ReportNode(Node):
         scan = clouds.scan_from_records(points, stamp, frame_id, taxonomy=self._truth)
         truth = None
         if scan.label is not None:
-            truth = to_class_ids(scan.label, self._truth, self._taxonomy)
+            truth = self._truth.lookup_to(self._taxonomy)[scan.label]
             self._confusion.add(truth, points['label'])
         if self._count in self._draw_at or self._undrawn:
             views = tuple(filter(None, (self._view(camera, stamp, frame_id) for camera in self._images)))
@@ -138,7 +126,7 @@ class ReportNode(Node):
         taken, optical = from_time(image.header.stamp), image.header.frame_id
         try:
             transform = self._tf.lookup_transform_full(optical, Time(nanoseconds=taken), lidar_frame,
-                                                       Time(nanoseconds=stamp), self.get_parameter('fixed_frame').value)
+                                                       Time(nanoseconds=stamp), self._fixed_frame)
         except TransformException:
             try:
                 transform = self._tf.lookup_transform(optical, lidar_frame, Time())
@@ -157,11 +145,10 @@ class ReportNode(Node):
         if self._taxonomy is None or not self._count:
             self.failure = self.failure or 'no labelled cloud arrived'
             return
-        value = {name: self.get_parameter(name).value for name in ('out', 'title', 'caption')}
-        facts = {'Data': value['caption']} if value['caption'] else {}
-        report = Report(value['title'], self._taxonomy, self._shown, facts, self._confusion, np.array(self._latency))
-        path = report.write(Path(value['out']))
-        score = f', mIoU {100 * self._confusion.miou:.1f} %' if self._confusion.counts.any() else ''
+        facts = {'Data': self._caption} if self._caption else {}
+        report = Report(self._title, self._taxonomy, self._shown, facts, self._confusion, np.array(self._latency))
+        path = report.write(self._out)
+        score = f', mIoU {100 * self._confusion.mean_iou:.1f} %' if self._confusion.total else ''
         self.get_logger().info(f'{self._count} labelled scans{score}; the report is in {path.resolve()}')
 
 

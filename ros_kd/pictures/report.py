@@ -57,8 +57,8 @@ class Report:
 
     def _tiles(self) -> str:
         tiles = []
-        if self.confusion is not None and self.confusion.counts.any():
-            tiles += [(f'{100 * self.confusion.miou:.1f} %', 'mIoU against ground truth'),
+        if self.confusion is not None and self.confusion.total:
+            tiles += [(f'{100 * self.confusion.mean_iou:.1f} %', 'mIoU against ground truth'),
                       (f'{100 * self.confusion.accuracy:.1f} %', 'of points right')]
         if len(self.latency_ms):
             median, late = np.percentile(self.latency_ms, [50, 95])
@@ -71,15 +71,15 @@ class Report:
                        for name, color in zip(self.taxonomy.names, self.taxonomy.colors) if name is not None)
 
     def _table(self) -> str:
-        if self.confusion is None or not self.confusion.counts.any():
+        if self.confusion is None or not self.confusion.total:
             return ''
         rows = []
         for i, name in enumerate(self.taxonomy.names):
-            if name is not None and self.confusion.points[i]:
+            if name is not None and self.confusion.support[i]:
                 iou = 100 * self.confusion.iou[i]
                 rows.append(f'<tr><td>{escape(name)}</td><td class="n">{iou:.1f}</td><td class="bar"><i style="width:'
                             f'{iou:.0f}%;background:{_css(self.taxonomy.colors[i])}"></i></td>'
-                            f'<td class="n">{self.confusion.points[i]:,}</td></tr>')
+                            f'<td class="n">{self.confusion.support[i]:,}</td></tr>')
         return ('<h2>IoU of each class</h2><table><tr><th>class</th><th>IoU %</th><th></th><th>true points</th></tr>'
                 + ''.join(rows) + '</table>')
 
