@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""The whole way on the simulated vehicle: drive and record, distil, segment another town, and a page that shows it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command with a name; what it prints goes to `log` and, if `show` is in a line, to the screen."""
+
+    name: str
+    command: list[str]
+    log: Path
+    show: tuple[str, ...] = ()
+
+    def run(self, environment: dict[str, str]) -> float:
+        """Run it; returns the seconds it took. Exits with a message that names the step and its log on failure."""
+        print(f'\n== {self.name}\n   {" ".join(self.command)}', flush=True)
+        started = time.monotonic()
+        with self.log.open('w') as log, subprocess.Popen(
+                self.command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, text=True, errors='replace') as process:
+            for line in process.stdout:
+                log.write(line)
+                log.flush()
+                if any(word in line for word in self.show):
+                    print(f'   {time.monotonic() - started:4.0f}s {line.strip()[:160]}', flush=True)
+        if process.returncode:
+            tail = '    '.join(self.log.read_text().splitlines(keepends=True)[-15:])
+            sys.exit(f'\nThe step "{self.name}" failed with exit code {process.returncode}. Its last lines:\n\n    {tail}\n'
+                     f'The whole log: {self.log}')
+        seconds = time.monotonic() - started
+        print(f'   done in {seconds:.0f} s', flush=True)
+        return seconds
+
+
+def steps(out: Path, pairs: int, scans: int) -> list[Step]:
+    """What happens, in order; each step reads what the one before left in `out`."""
+    bag, run, report = out / 'drive', out / 'run', out / 'report.html'
+    student = run / 'student.safetensors'
+    python, ros2 = sys.executable, str(Path(sys.executable).with_name('ros2'))
+    ros2 = ros2 if Path(ros2).exists() else 'ros2'
+    return [
+        Step('Drive through a simulated town and record camera-LiDAR pairs',
+             [ros2, 'launch', 'ros_kd', 'record.launch.py', 'sim:=true', 'use_sim_time:=true', 'seed:=1',
+              f'max_pairs:={pairs}', f'output:={bag}'], out / '1-record.log', ('pairs', 'ERROR', 'WARN')),
+        Step('Distil what the images show into a LiDAR-only student',
+             [python, '-m', 'training', 'fit', '--config', 'training/recipes/simulated.yaml', '--run', str(run),
+              '--data.train', f'["bag:{bag}"]'], out / '2-distil.log', ('epoch', 'Epoch', 'rror')),
+        Step('Drive through another town with the student alone: no camera, no label',
+             [ros2, 'launch', 'ros_kd', 'demo.launch.py', 'seed:=100', f'checkpoint:={student}', f'report:={report}',
+              f'scans:={scans}'], out / '3-segment.log', ('report', 'ERROR', 'WARN')),
+    ]
+
+
+def main() -> None:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder for all results (default %(default)s)')
+    parser.add_argument('--pairs', type=int, default=60, help='camera-LiDAR pairs to record (default %(default)s)')
+    parser.add_argument('--scans', type=int, default=30, help='scans to label in the other town (default %(default)s)')
+    arguments = parser.parse_args()
+    out = arguments.out.resolve()
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    # A domain of its own, so that a robot on the same network neither hears nor disturbs the demo.
+    environment = {**os.environ, 'ROS_DOMAIN_ID': os.environ.get('ROS_DOMAIN_ID', '87'), 'PYTHONUNBUFFERED': '1'}
+    environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    times = [(step.name, step.run(environment)) for step in steps(out, arguments.pairs, arguments.scans)]
+    print('\n== Done')
+    for name, seconds in times:
+        print(f'   {seconds:5.0f} s  {name}')
+    print(f'\nLook at   {out / "report.html"}\nStudent   {out / "run" / "student.safetensors"}\nBag       {out / "drive"}\n'
+          f'Live      ros2 launch ros_kd segment.launch.py checkpoint:={out / "run" / "student.safetensors"}')
+
+
+if __name__ == '__main__':
+    main()
