@@ -108,8 +108,8 @@ def test_a_label_image_adds_a_picture_of_what_points_take_from_it(tmp_path: Path
 def test_the_command_needs_no_ros(labelled: Path, tmp_path: Path) -> None:
     code = ('import sys; sys.modules["rclpy"] = None\n'
             'from ros_kd.nodes import overlay; sys.exit(overlay.main())')
-    done = subprocess.run([sys.executable, '-c', code, '--dataset', f'semantickitti:{labelled}', '--frames', '1', '--out',
-                           str(tmp_path / 'out')], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, '-c', code, '--dataset', f'semantickitti:{labelled}', '--frames', '1',
+                           '--out', str(tmp_path / 'out')], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / 'out' / 'index.html').exists()
 

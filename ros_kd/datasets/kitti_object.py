@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """KITTI object detection (Geiger et al., CVPR 2012): {training,testing}/{velodyne,image_2,calib}.
 
-Frames are single shots from many drives: without poses, and with stamps made up at 10 Hz from their numbers. A folder of
-bare NUMBER.bin and NUMBER.png pairs is read too, given the calibration file of its vehicle (option calibration=FILE).
+Frames are single shots from many drives: without poses, so that points of a moving vehicle stay uncompensated (up to
+15 ms of driving at the image's borders), and with stamps made up at 10 Hz from their numbers. A folder of bare
+NUMBER.bin and NUMBER.png pairs is read too, given its vehicle's calibration file (option calibration=FILE).
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def _layout(path: Path, split: str, calibration: str, cameras: list[int]) -> _La
     bare = not (path / 'velodyne').is_dir() and any(path.glob('[0-9]*.bin'))
     if bare:
         if not calibration:
-            raise DatasetError(f'{path} has scans but no calibration: add ?calibration=FILE, a KITTI object calibration '
-                               '(P2, R0_rect, Tr_velo_to_cam) of the same vehicle')
+            raise DatasetError(f'{path} has scans but no calibration: add ?calibration=FILE, a KITTI object '
+                               'calibration (P2, R0_rect, Tr_velo_to_cam) of the same vehicle')
         return _Layout(path.name, path, {cameras[0]: path}, Path(calibration).expanduser())
     folder = path if _is_split(path) and split in ('', path.name) else path / (split or 'training')
     for part in ('velodyne', 'calib', *(f'image_{number}' for number in cameras)):

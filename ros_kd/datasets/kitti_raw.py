@@ -67,8 +67,8 @@ def open(path: Path, options: Options) -> FrameList:
     if deskew not in ('yes', 'no'):
         raise DatasetError(f'option deskew={deskew}: expected yes or no')
     if not recognises(path):
-        raise DatasetError(f'{path} is no KITTI drive: no folder {path / "velodyne_points"}; expected the folder of one '
-                           'drive, such as 2011_09_26/2011_09_26_drive_0013_sync')
+        raise DatasetError(f'{path} is no KITTI drive: no folder {path / "velodyne_points"}; expected the folder of '
+                           'one drive, such as 2011_09_26/2011_09_26_drive_0013_sync')
     calibration = path if (path / 'calib_velo_to_cam.txt').exists() else path.parent
     velodyne = path / 'velodyne_points'
     drive = _Drive(

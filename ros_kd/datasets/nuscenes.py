@@ -3,8 +3,8 @@
 """nuScenes (Caesar et al., CVPR 2020): keyframes of LIDAR_TOP and the six cameras from the official tables.
 
 Each sensor has its own stamp and its own ego pose, so lidar_to_camera carries the ego-motion between scan and image.
-Points stay in the sensor's frame: x right, y forward, z up (not REP-103). Labels are lidarseg's 32 raw classes (taxonomy
-"nuscenes") where that part of the dataset is there.
+Points stay in the sensor's frame: x right, y forward, z up (not REP-103). Labels are lidarseg's 32 raw classes
+(taxonomy "nuscenes") where that part of the dataset is there.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ros_kd.frames import CameraView, PairedFrame, Scan
 from ros_kd.images import ImageFile
 from ros_kd.label_sets import get_taxonomy
 
-KNOWN = 'version=v1.0-mini (default: the only one), scenes=scene-0061 (default: all), cameras=CAM_FRONT (default: all ' \
-    'six), every=N (each Nth keyframe), frames=N (at most N)'
+KNOWN = 'version=v1.0-mini (default: the only one), scenes=scene-0061 (default: all), cameras=CAM_FRONT (default: ' \
+    'all six), every=N (each Nth keyframe), frames=N (at most N)'
 LIDAR = 'LIDAR_TOP'
 CAMERAS = ('CAM_FRONT', 'CAM_FRONT_RIGHT', 'CAM_BACK_RIGHT', 'CAM_BACK', 'CAM_BACK_LEFT', 'CAM_FRONT_LEFT')
 

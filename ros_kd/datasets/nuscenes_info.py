@@ -34,7 +34,7 @@ def recognises(path: Path) -> bool:
 
 
 def open(path: Path, options: Options) -> FrameList:
-    """Open the keyframes of an info pickle; files are looked for beside it. Raises DatasetError saying what is wrong."""
+    """Open the keyframes of an info pickle; files are looked for beside it. Raises DatasetError."""
     wanted = options.names('cameras')
     every, frames = options.number('every', 1), options.number('frames', 0)
     options.finish('nuscenes_info', KNOWN)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check calibration and time by eye: `ros2 run ros_kd overlay --dataset SPEC --out DIR`. Needs no running ROS.
 
-For each frame and camera it draws the points over the image, by depth and by label, and the cloud in the image's colours
-from above; index.html in DIR shows them. Depth edges must sit on the edges of poles, cars and people.
+For each frame and camera it draws the points over the image, by depth and by label, and the cloud in the image's
+colours from above; index.html in DIR shows them. Depth edges must sit on the edges of poles, cars and people.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ PAGE = '''<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewp
 <title>{title}</title><style>body{{font:15px/1.5 sans-serif;margin:2em auto;max-width:90em;padding:0 1em}}
 img{{max-width:100%;height:auto}}table{{border-collapse:collapse}}td,th{{padding:.2em 1em;border:1px solid #ccc;
 text-align:right}}td:first-child,th:first-child{{text-align:left}}</style><h1>{title}</h1>
-<p>Points over the images of {drawn} of {total} frames. Depth edges must sit on the edges of poles, cars and people: if all
-are off the same way, check the extrinsics; if they are off more the faster the vehicle moves, check the stamps.</p>
+<p>Points over the images of {drawn} of {total} frames. Depth edges must sit on the edges of poles, cars and people: if
+all are off the same way, check the extrinsics; if they are off more the faster the vehicle moves, check the stamps.</p>
 {frames}</html>
 '''
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to draw. taxonomy: labels are mapped to it if given. radius: of a point in pixels, None: by their density."""
+    """What to draw. taxonomy: labels are mapped to it if given. radius: of a point, pixels; None: by density."""
 
     out: Path
     cameras: tuple[str, ...]
@@ -91,8 +91,8 @@ def _without_ros_arguments(args: Sequence[str]) -> list[str]:
 def draw(dataset: Dataset, settings: Settings, frames: int) -> Path:
     """Draw `frames` frames, spread over the dataset; returns the path of index.html.
 
-    Raises ValueError for an empty dataset or labels that do not map to the wanted taxonomy, KeyError for a camera that a
-    frame lacks.
+    Raises ValueError for an empty dataset or labels that do not map to the wanted taxonomy, KeyError for a camera that
+    a frame lacks.
     """
     if len(dataset) == 0:
         raise ValueError(f'dataset "{dataset.name}" has no frames')

@@ -1,6 +1,6 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of paired frames as uint8 RGB arrays: pure functions on numpy and OpenCV, for reports and for checking by eye."""
+"""Pictures of paired frames as uint8 RGB arrays: pure functions, for reports and checks by eye."""
 
 from ros_kd.pictures.colors import class_colors, depth_colors, intensity_colors, sample
 from ros_kd.pictures.layout import caption, fit, legend, stack, write

@@ -27,7 +27,7 @@ def intensity_colors(intensity: np.ndarray) -> np.ndarray:
 def class_colors(labels: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
     """Return uint8 [..., 3] for class ids [...]; ids outside the taxonomy are black."""
     palette = np.concatenate([taxonomy.palette, np.zeros((1, 3), np.uint8)])
-    return palette[np.minimum(labels, len(palette) - 1)]
+    return palette[np.minimum(labels.astype(np.intp), len(palette) - 1)]
 
 
 def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:

@@ -51,7 +51,8 @@ def inside_box(points: np.ndarray, centre: np.ndarray, size: np.ndarray, rotatio
     return (np.abs(local) < np.asarray(size) / 2).all(1)
 
 
-def share_on_class(points: np.ndarray, view: CameraView, labels: np.ndarray, classes: tuple[int, ...]) -> tuple[int, int]:
+def share_on_class(points: np.ndarray, view: CameraView, labels: np.ndarray,
+                   classes: tuple[int, ...]) -> tuple[int, int]:
     """Return how many of the points in the image lie on pixels of the given classes, and how many are in the image."""
     seen = project(points, view, None)
     found = sample(labels, seen.uv)

@@ -169,7 +169,7 @@ def test_another_folder_is_not_taken_for_a_drive(tmp_path: Path) -> None:
 
 
 def _edge_strength(dataset, static: bool = False) -> float:
-    """Sum of the image's vertical-edge strength under depth edges nearer than 30 m (after Levinson and Thrun, RSS 2013)."""
+    """Sum of the vertical image edges under depth edges nearer than 30 m (after Levinson and Thrun, RSS 2013)."""
     total = 0.0
     for frame in dataset:
         view = frame.views[0]
