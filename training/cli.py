@@ -100,7 +100,8 @@ def _callbacks(run_folder: Path, validated: bool) -> list:
 def run(arguments: list[str]) -> int:
     """Run `fit` or `validate` with these arguments. Returns the exit status."""
     logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
-    for text in ('.*does not have many workers.*', ".*LightningCLI's args parameter.*", '.*treespec, LeafSpec.*'):
+    for text in ('.*does not have many workers.*', ".*LightningCLI's args parameter.*", '.*treespec, LeafSpec.*',
+                 '.*dataloader is not resumable.*', '.*Total length of `list`.*', '.*exists and is not empty.*'):
         warnings.filterwarnings('ignore', text)
     TrainingCLI(Method, Frames, args=arguments, subclass_mode_model=True, save_config_callback=None,
                 seed_everything_default=0, load_from_checkpoint_support=False,

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 from zipfile import BadZipFile
 
 import numpy as np
@@ -142,6 +143,21 @@ class _EpochOrder(Sampler):
         return iter([(epoch, int(i)) for i in order])
 
 
+class _ResumableLoader(DataLoader):
+    """A loader that goes on within an epoch where a checkpoint was written.
+
+    start: asked when the first batch of an epoch is: how many of its batches were learnt from already. (Lightning itself
+    restores a loader's state only after it has made the iterator, if the schedule asks for the number of steps.)
+    """
+
+    def __init__(self, *args: Any, start: Callable[[], int], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.start = start
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from islice(super().__iter__(), self.start(), None)
+
+
 def under(root: Path, specification: str) -> str:
     """Return the dataset specification with a relative path taken to start at `root`."""
     base, mark, query = specification.partition('?')
@@ -197,8 +213,12 @@ class Frames(LightningDataModule):
         """Return augmented batches; their order and contents depend on seed and epoch only."""
         frames = self._frames['train']
         order = _EpochOrder(len(frames), self.seed, lambda: self.trainer.current_epoch)
-        return DataLoader(_Augmented(frames, self.augmentation, self.seed), self.batch_size, sampler=order,
-                          collate_fn=Batch.of, num_workers=self.workers, drop_last=len(frames) >= self.batch_size)
+        samples = _Augmented(frames, self.augmentation, self.seed)
+        return _ResumableLoader(samples, self.batch_size, sampler=order, collate_fn=Batch.of, num_workers=self.workers,
+                                drop_last=len(frames) >= self.batch_size, start=self._batches_done)
+
+    def _batches_done(self) -> int:
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
     def val_dataloader(self) -> DataLoader | list:
         """Return whole frames one by one, unchanged."""
