@@ -55,10 +55,11 @@ class CameraTopics:
     @classmethod
     def under(cls, name: str, frame_id: str, compressed: bool, image: str = '', camera_info: str = '',
               labels: str = '', label_info: str = '') -> CameraTopics:
-        """Return the default topics /<name>/…; a topic that is given replaces its default."""
-        return cls(name, frame_id, compressed, image or f'/{name}/image' + ('/compressed' if compressed else ''),
-                   camera_info or f'/{name}/camera_info', f'/{name}/extrinsics', labels or f'/{name}/labels',
-                   label_info or f'/{name}/label_info')
+        """Return the default topics, all beside `camera_info`; a topic that is given replaces its default."""
+        camera_info = camera_info or f'/{name}/camera_info'
+        beside = camera_info.rsplit('/', 1)[0]
+        return cls(name, frame_id, compressed, image or f'{beside}/image' + ('/compressed' if compressed else ''),
+                   camera_info, f'{beside}/extrinsics', labels or f'{beside}/labels', label_info or f'{beside}/label_info')
 
 
 @dataclass(frozen=True)

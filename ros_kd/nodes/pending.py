@@ -175,7 +175,7 @@ class PendingPairs:
                                                inputs.camera_info, inputs.labels, inputs.label_info)
             cameras.append(topics)
         return layout.Rig(tuple(cameras), self._points, layout.header_frame(pair.cloud), self._motion.fixed_frame,
-                          label_info=self._label_info)
+                          pose=self._label_info.rsplit('/', 1)[0] + '/pose', label_info=self._label_info)
 
     def _drop(self, reason: str, text: str) -> None:
         if not self._tally.dropped[reason]:
