@@ -12,6 +12,7 @@ from time import monotonic
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 FAULTS = ('broken layout', 'missing field', 'empty cloud', 'internal error')
+HOUR = 3.6e6  # ms
 OVERTAKEN, UNWATCHED = 'overtaken by a newer cloud', 'nobody subscribes'
 
 
@@ -72,7 +73,8 @@ class Health:
                 level, text = DiagnosticStatus.OK, f'{self.processed} clouds labelled'
             values = {
                 'received': self.received, 'processed': self.processed, 'processing_ms': f'{self.processing_ms:.1f}',
-                'latency_ms': f'{self.latency_ms:.1f}', 'points': self.points,
+                'latency_ms': f'{self.latency_ms:.1f}' if 0 <= self.latency_ms < HOUR else 'stamps of another clock',
+                'points': self.points,
                 'points_without_position': self.without_position, 'checkpoint': checkpoint,
                 **{f'dropped: {reason}': count for reason, count in sorted(self.dropped.items())}}
             return DiagnosticStatus(level=level, name=name, message=text, hardware_id=checkpoint,

@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 import functools
-import sys
 import traceback
 from pathlib import Path
+from threading import Event
 from time import perf_counter
-from typing import Callable
+from typing import Callable, Sequence
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -27,6 +26,7 @@ from ros_kd.nodes.health import OVERTAKEN, UNWATCHED, Health
 from ros_kd.nodes.labelled_cloud import Dropped, IntensityScale, label_cloud
 from ros_kd.nodes.latest import LatestOnly
 from ros_kd.nodes.legend import legend_message, vision_label_info
+from ros_kd.nodes.running import run_job
 from ros_kd.nodes.segment_parameters import declare_parameters
 from ros_kd.nodes.silence import explain_silence
 
@@ -130,6 +130,16 @@ class SegmentNode(LifecycleNode):
             self._worker.stop()
             self._subscription = self._worker = self._timer = None
 
+    def work(self, executor: Executor, stop: Event) -> int:
+        """Run until `stop` is set; return 1 if the node could not start by itself."""
+        if self.settings.autostart:
+            for step in (self.trigger_configure, self.trigger_activate):
+                if step() != TransitionCallbackReturn.SUCCESS:
+                    return 1
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.1)
+        return 0
+
     def destroy_node(self) -> None:
         """Stop the worker before what it publishes on goes."""
         self._stop()
@@ -155,8 +165,6 @@ class SegmentNode(LifecycleNode):
             self._drop(error.reason, str(error))
             return
         except Exception as error:
-            if not self.context.ok():  # told to stop while the cloud was in work
-                return
             self._drop('internal error', f'{type(error).__name__}: {error}', traceback.format_exc())
             return
         elapsed = (perf_counter() - start) * 1e3
@@ -201,24 +209,6 @@ def find_checkpoint(path: str) -> Path:
                      '"make demo" (minutes) or "python -m training" on your own recordings')
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node until it is told to stop; return 1 if it could not start."""
-    rclpy.init(args=args)
-    node = None
-    try:
-        node = SegmentNode()
-        if node.settings.autostart:
-            for step in (node.trigger_configure, node.trigger_activate):
-                if step() != TransitionCallbackReturn.SUCCESS:
-                    return 1
-        rclpy.spin(node)
-    except ValueError as error:
-        print(f'segment: {error}', file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until it is told to stop; the executable `segment`. Return 1 if it could not start."""
+    return run_job(SegmentNode, 'segment', args)

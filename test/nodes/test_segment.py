@@ -3,13 +3,7 @@
 """The segmenter as a user meets it: its own process, real topics."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,103 +12,24 @@ pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make se
 torch = pytest.importorskip('torch')
 
 import rclpy  # noqa: E402
-from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rclpy.context import Context  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.node import Node  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
-from std_msgs.msg import Float64, String  # noqa: E402
-from visualization_msgs.msg import MarkerArray  # noqa: E402
+from segmenter import INFO, XYZI, Segmenter, Vehicle, cloud, expected, random_points  # noqa: E402
 
 from ros_kd import clouds  # noqa: E402
-from ros_kd.label_sets import TAXONOMIES  # noqa: E402
 from ros_kd.nodes import messages  # noqa: E402
-from ros_kd.students.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
-from ros_kd.students.inputs import InputSpec  # noqa: E402
-from ros_kd.students.predictor import Predictor  # noqa: E402
+from ros_kd.students.checkpoint import save_checkpoint  # noqa: E402
 from ros_kd.taxonomy import Taxonomy  # noqa: E402
 
 DOMAIN, LIFECYCLE_DOMAIN = 61, 62
-STAMP = 12_000_000_034
-INFO = CheckpointInfo('minkunet14', InputSpec(0.2, (-10, -10, -3), (10, 10, 3), ('x', 'y', 'z', 'intensity')),
-                      TAXONOMIES['street-12'], 0.25)
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-XYZI = [(name, '<f4') for name in ('x', 'y', 'z', 'intensity')]
 
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     return save_checkpoint(tmp_path_factory.mktemp('student') / 'student.safetensors', INFO.build(), INFO)
-
-
-class Segmenter:
-    """The node in its own process, with what it says."""
-
-    def __init__(self, folder, *parameters, domain=DOMAIN):
-        self.log_file = folder / 'log.txt'
-        arguments = [item for parameter in parameters for item in ('-p', parameter)]
-        environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(folder), 'OMP_NUM_THREADS': '1',
-                       'PYTHONPATH': os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get('PYTHONPATH', '')])}
-        with self.log_file.open('w') as file:
-            self.process = subprocess.Popen(
-                [sys.executable, '-c', 'import sys; from ros_kd.nodes.segment import main; sys.exit(main())',
-                 '--ros-args', *arguments], env=environment, stdout=file, stderr=file, cwd=folder)
-
-    @property
-    def log(self):
-        return self.log_file.read_text()
-
-    def stop(self):
-        """Interrupt the node and return its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-        return self.process.wait(20)
-
-
-class Vehicle(Node):
-    """Publishes clouds and keeps what the segmenter publishes."""
-
-    def __init__(self, context):
-        super().__init__('vehicle', context=context)
-        self.labelled, self.infos, self.legends, self.times, self.diagnostics = [], [], [], [], []
-        self.publisher = self.create_publisher(PointCloud2, 'points', 10)
-        self.executor_ = SingleThreadedExecutor(context=context)
-        self.executor_.add_node(self)
-        self.create_subscription(PointCloud2, '/segment/points', self.labelled.append, 10)
-        self.create_subscription(String, '/segment/label_info', self.infos.append, LATCHED)
-        self.create_subscription(MarkerArray, '/segment/legend', self.legends.append, LATCHED)
-        self.create_subscription(Float64, '/segment/debug/processing_time_ms', self.times.append, 10)
-        self.create_subscription(DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
-
-    def wait_for(self, condition, what, seconds=30.0):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, f'no {what} within {seconds} s'
-            self.executor_.spin_once(timeout_sec=0.05)
-
-    def connect(self):
-        self.wait_for(lambda: self.publisher.get_subscription_count() and self.count_publishers('/segment/points'),
-                      'segmenter')
-        self.wait_for(lambda: self.infos, 'label_info')
-        return self
-
-    def send(self, message):
-        """Publish a cloud and return the labelled one."""
-        before = len(self.labelled)
-        self.publisher.publish(message)
-        self.wait_for(lambda: len(self.labelled) > before, 'labelled cloud')
-        return self.labelled[-1]
-
-    def values(self):
-        """Return the newest diagnostic and its values."""
-        if not self.diagnostics:
-            return None, {}
-        status = self.diagnostics[-1].status[0]
-        return status, {pair.key: pair.value for pair in status.values}
 
 
 @pytest.fixture(scope='module', params=[DOMAIN])
@@ -130,33 +45,13 @@ def vehicle(request):
 @pytest.fixture(scope='module')
 def running(tmp_path_factory, checkpoint, vehicle):
     """A segmenter that all tests of clouds share: it must outlive every one of them."""
-    node = Segmenter(tmp_path_factory.mktemp('run'), f'checkpoint:={checkpoint}', 'input_timeout:=2.0')
+    node = Segmenter(tmp_path_factory.mktemp('run'), DOMAIN, f'checkpoint:={checkpoint}', 'input_timeout:=2.0')
     try:
         vehicle.connect()
         yield node
         assert node.stop() == 0, node.log
     finally:
         node.process.kill()
-
-
-def random_points(dtype, count=600, seed=0):
-    generator = np.random.default_rng(seed)
-    points = np.zeros(count, dtype)
-    for name in points.dtype.names:
-        if name in ('x', 'y', 'z'):
-            points[name] = generator.uniform(-9, 9, count) * (0.2 if name == 'z' else 1)
-        else:
-            points[name] = generator.integers(0, 200, points[name].shape)
-    return points
-
-
-def cloud(points, height=1):
-    return messages.cloud_message(points, messages.header(STAMP, 'velodyne'), height)
-
-
-def expected(points, checkpoint, scale=255.0):
-    scan = clouds.scan_from_records(points, STAMP, 'velodyne', scale)
-    return Predictor.load(checkpoint, 'cpu').predict(scan)
 
 
 LAYOUTS = {
@@ -267,7 +162,7 @@ def test_silence_is_reported_with_who_publishes(running, vehicle):
     ([], 'no checkpoint: .* "make demo"'),
     (['reliability:=sometimes'], 'reliability.*best_effort.*reliable')])
 def test_a_node_that_cannot_start_says_why_and_ends(tmp_path, parameters, text):
-    node = Segmenter(tmp_path, *parameters)
+    node = Segmenter(tmp_path, DOMAIN, *parameters)
     try:
         assert node.process.wait(30) == 1
         assert re.search(text, node.log) and 'Traceback' not in node.log
@@ -277,9 +172,8 @@ def test_a_node_that_cannot_start_says_why_and_ends(tmp_path, parameters, text):
 
 @pytest.mark.parametrize('vehicle', [LIFECYCLE_DOMAIN], indirect=True)
 def test_a_lifecycle_manager_may_stop_and_start_it(tmp_path, checkpoint, vehicle):
-    node = Segmenter(tmp_path, f'checkpoint:={checkpoint}', 'autostart:=false', 'min_confidence:=1.0',
-                     'intensity_scale:=100.0', 'points_topic:=lidar', 'reliability:=reliable',
-                     domain=LIFECYCLE_DOMAIN)
+    node = Segmenter(tmp_path, LIFECYCLE_DOMAIN, f'checkpoint:={checkpoint}', 'autostart:=false', 'min_confidence:=1.0',
+                     'intensity_scale:=100.0', 'points_topic:=lidar', 'reliability:=reliable')
     client = vehicle.create_client(ChangeState, '/segment/change_state')
     lidar = vehicle.create_publisher(PointCloud2, 'lidar', 10)
     points = random_points(np.dtype(XYZI))

@@ -1,0 +1,95 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""Label the clouds of a LiDAR, a dataset, a recorded bag, or (with no argument) of a simulated vehicle.
+
+    ros2 launch ros_kd segment.launch.py checkpoint:=student.safetensors topic:=/velodyne_points
+    ros2 launch ros_kd segment.launch.py bagfile:=drive
+    ros2 launch ros_kd segment.launch.py dataset:=semantickitti:/data/semantickitti?sequences=08
+"""
+
+import os
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+ARGUMENTS = {
+    'topic': ('', 'topic of the clouds to label; nothing else is started then'),
+    'checkpoint': ('', 'a student: a .safetensors file or its folder; empty: the student of "make demo"'),
+    'dataset': ('', 'dataset to replay: a path, or kind:path?option=value'),
+    'bagfile': ('', 'bag of paired frames to replay'),
+    'visualize': ('true', 'show the labelled cloud in RViz, where it is installed'),
+    'rate': ('1.0', 'speed of the replay relative to real time'),
+    'loop': ('false', 'replay again from the start at the end'),
+    'use_sim_time': ('false', 'take the time from /clock; the replay publishes it then'),
+    'device': ('auto', 'where the student runs: auto, cpu or cuda'),
+}
+BOOLEAN = ('visualize', 'loop', 'use_sim_time')
+PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+
+
+def generate_launch_description():
+    """Declare the arguments; what they start depends on their values."""
+    arguments = [DeclareLaunchArgument(name, default_value=default, description=text,
+                                       **({'choices': ['true', 'false']} if name in BOOLEAN else {}))
+                 for name, (default, text) in ARGUMENTS.items()]
+    return LaunchDescription([*arguments, OpaqueFunction(function=start)])
+
+
+def start(context):
+    """Return the actions for the values of the arguments."""
+    value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    share = get_package_share_directory('ros_kd')
+    return [*transport(share), segmenter(share, value), *source(value), *rviz(share, value)]
+
+
+def transport(share):
+    """Fast DDS's own shared memory loses large clouds; a profile that the user has set stays."""
+    profile = os.path.join(share, 'config', 'fastdds.xml')
+    return [] if PROFILE in os.environ else [SetEnvironmentVariable(PROFILE, profile)]
+
+
+def segmenter(share, value):
+    """The node that labels; when it cannot start, nothing else needs to run."""
+    return Node(package='ros_kd', executable='segment', name='segment', output='screen', on_exit=Shutdown(), parameters=[
+        os.path.join(share, 'config', 'segment.yaml'),
+        {'points_topic': text(value['topic'] or 'points'), 'checkpoint': text(value['checkpoint']),
+         'device': text(value['device']), 'use_sim_time': value['use_sim_time'] == 'true'}])
+
+
+def source(value):
+    """What publishes clouds: nothing for a topic, otherwise the replay or the simulated vehicle."""
+    given = [name for name in ('topic', 'dataset', 'bagfile') if value[name]]
+    if len(given) > 1:
+        raise RuntimeError(f'{" and ".join(f"{name}:={value[name]}" for name in given)}: choose one of them')
+    if value['topic']:
+        return []
+    clock = value['use_sim_time'] == 'true'
+    if not given:
+        return [LogInfo(msg='No topic, dataset or bagfile given: starting the simulated vehicle.'),
+                Node(package='ros_kd', executable='sim', name='sim', output='screen')]
+    dataset = value['dataset'] or f'bag:{os.path.abspath(os.path.expanduser(value["bagfile"]))}'
+    return [Node(package='ros_kd', executable='replay', name='replay', output='screen', parameters=[
+        {'dataset': text(dataset), 'rate': float(value['rate']),
+         'loop': value['loop'] == 'true', 'clock': clock}])]
+
+
+def rviz(share, value):
+    """RViz with the labelled cloud and its legend."""
+    if value['visualize'] != 'true':
+        return []
+    try:
+        get_package_prefix('rviz2')
+    except PackageNotFoundError:
+        return [LogInfo(msg='RViz is not installed here (package rviz2): the labelled cloud is on /segment/points.')]
+    return [Node(package='rviz2', executable='rviz2', name='rviz2', output='log',
+                 arguments=['-d', os.path.join(share, 'config', 'segment.rviz')],
+                 parameters=[{'use_sim_time': value['use_sim_time'] == 'true'}])]
+
+
+def text(value):
+    """A parameter that stays text even if it looks like a number."""
+    return ParameterValue(value, value_type=str)
