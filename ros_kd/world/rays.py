@@ -88,7 +88,7 @@ class Scene:
 
     def __init__(self, static: Mesh, actors: Sequence[Actor], motion: Callable[[np.ndarray], np.ndarray],
                  threads: int = 2) -> None:
-        self.static, self.actors, self._motion = Tracer(static), tuple(actors), motion
+        self.static, self.actors, self.motion = Tracer(static), tuple(actors), motion
         self._threads = threads
         # Embree builds its tree on the first ray; building it here keeps it out of two threads' way.
         self.static.cast(np.zeros((1, 3), np.float32), np.array([[0, 0, -1]], np.float32), np.full(1, FAR))
@@ -109,7 +109,7 @@ class Scene:
         distance, triangle, normal = self._cast_static(rays.origins, rays.directions, rays.reach)
         part = np.where(triangle >= 0, self.static.part[triangle], -1)
         hits = Hits(distance, part, normal, triangle, np.zeros(len(part), bool))
-        poses = self._motion(rays.start + rays.duration * np.array([0.0, 0.5, 1.0]))
+        poses = self.motion(rays.start + rays.duration * np.array([0.0, 0.5, 1.0]))
         away = np.linalg.norm(poses[1, :, :3, 3] - rays.origins[len(part) // 2], axis=1)
         for number in np.nonzero(away < rays.reach)[0]:
             self._cast_actor(self.actors[number], poses[:, number], rays, hits)
@@ -151,7 +151,7 @@ class Scene:
         sun = sun.astype(np.float32)
         directions = np.ascontiguousarray(np.broadcast_to(sun, points.shape))
         dark = self._cast_static(points, directions, 120.0)[1] >= 0
-        poses = self._motion(np.array([time]))[0]
+        poses = self.motion(np.array([time]))[0]
         low, high = points.min(0)[:2] - 5, points.max(0)[:2] + 5
         inside = ((poses[:, :2, 3] > low) & (poses[:, :2, 3] < high)).all(1)
         for number in np.nonzero(inside)[0]:

@@ -125,3 +125,7 @@ class Rig:
     def sized(self, width: int, height: int) -> Rig:
         """Return the rig with images of `width` x `height` pixels at the same horizontal field of view."""
         return replace(self, cameras=tuple(replace(model, width=width, height=height) for model in self.cameras))
+
+    def paced(self, scale: float) -> Rig:
+        """Return the rig with cameras that take `scale` times as many images a second."""
+        return replace(self, cameras=tuple(replace(model, rate=model.rate * scale) for model in self.cameras))
