@@ -159,8 +159,10 @@ def _read(path: Path, weights: bool) -> tuple[dict[str, Tensor], CheckpointInfo]
 
 def _refuse_pickle(path: Path) -> None:
     with path.open('rb') as file:
-        start = file.read(4)
-    if path.suffix in ('.pth', '.pt', '.ckpt', '.pkl', '.bin') or start[:4] == b'PK\x03\x04' or start[:1] == b'\x80':
+        start = file.read(9)
+    # A safetensors file may start with 0x80 too: its first 8 bytes are the length of the header, which starts with {.
+    pickled = start[:1] == b'\x80' and start[8:] != b'{'
+    if path.suffix in ('.pth', '.pt', '.ckpt', '.pkl', '.bin') or start[:4] == b'PK\x03\x04' or pickled:
         raise CheckpointError(f'{path}: this is a PyTorch pickle; export it with `python -m training export`')
 
 
