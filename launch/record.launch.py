@@ -17,6 +17,7 @@ ARGUMENTS = (
     ('points', 'points', 'topic of the LiDAR'),
     ('max_pairs', '0', 'end after so many pairs; 0 = at Ctrl+C'),
     ('dataset', '', 'replay this dataset and record it, for example kitti_raw:/data/2011_09_26_drive_0013_sync'),
+    ('rate', '1.0', 'with dataset: speed relative to real time'),
     ('label_images', '', 'with dataset: folder of label images that repeats the paths of the images'),
     ('namespace', '', 'namespace of the nodes and of the sensors'),
 )
@@ -49,8 +50,8 @@ def generate_launch_description() -> LaunchDescription:
                     {name: value(name) for name in ('output', 'cameras', 'points', 'max_pairs')}, clock])
     replay = Node(
         executable='replay', name='replay', **common,
-        parameters=[{'dataset': value('dataset'), 'label_images': value('label_images'), 'wait_for_subscribers': 60.0,
-                     'clock': value('use_sim_time')}],
+        parameters=[{'dataset': value('dataset'), 'label_images': value('label_images'), 'rate': value('rate'),
+                     'wait_for_subscribers': 60.0, 'clock': value('use_sim_time')}],
         condition=IfCondition(PythonExpression(["'", value('dataset'), "' != ''"])))
     vehicle = Node(executable='sim', name='sim', **common, condition=IfCondition(value('sim')))
     return LaunchDescription([

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import cv2
@@ -82,28 +84,39 @@ def environment(domain: int, prefix: Path | None = None) -> dict[str, str]:
 
 
 class NodeProcess:
-    """A node of the package in a process of its own; its output is read at the end."""
+    """A node of the package in a process of its own."""
 
     def __init__(self, name: str, domain: int, **parameters: object) -> None:
         arguments = [part for key, value in parameters.items() for part in ('-p', f'{key}:={value}')]
-        self._process = subprocess.Popen(
-            [sys.executable, str(ROOT / 'scripts' / name), '--ros-args', *arguments], env=environment(domain),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([sys.executable, str(ROOT / 'scripts' / name), '--ros-args', *arguments],
+                                        env=environment(domain), stdout=self._log, stderr=subprocess.STDOUT)
+
+    def text(self) -> str:
+        """What the node has said by now."""
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode()
+
+    def until(self, *texts: str) -> None:
+        """Wait until the node has said all of `texts`; raises AssertionError with what it said if it ends before."""
+        deadline = time.monotonic() + 60
+        while not all(text in self.text() for text in texts):
+            assert self.process.poll() is None and time.monotonic() < deadline, self.text()
+            time.sleep(0.05)
 
     def wait(self) -> tuple[int, str]:
         """Return exit status and output."""
-        output, _ = self._process.communicate(timeout=60)
-        return self._process.returncode, output
+        return self.process.wait(timeout=60), self.text()
 
     def interrupt(self) -> tuple[int, str]:
         """Press Ctrl+C; return exit status and output."""
-        self._process.send_signal(signal.SIGINT)
+        self.process.send_signal(signal.SIGINT)
         return self.wait()
 
     def __enter__(self) -> NodeProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._log.close()
