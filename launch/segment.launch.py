@@ -42,8 +42,13 @@ def generate_launch_description():
 def start(context):
     """Return the actions for the values of the arguments."""
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    given = [name for name in ('topic', 'dataset', 'bagfile') if value[name]]
+    if len(given) > 1:
+        raise RuntimeError(f'{" and ".join(f"{name}:={value[name]}" for name in given)}: choose one of them')
+    if not given:
+        value['use_sim_time'] = 'true'  # of the simulated vehicle's /clock
     share = get_package_share_directory('ros_kd')
-    return [*transport(share), segmenter(share, value), *source(value), *rviz(share, value)]
+    return [*transport(share), segmenter(share, value), *source(share, value), *rviz(share, value)]
 
 
 def transport(share):
@@ -60,21 +65,18 @@ def segmenter(share, value):
          'device': text(value['device']), 'use_sim_time': value['use_sim_time'] == 'true'}])
 
 
-def source(value):
+def source(share, value):
     """What publishes clouds: nothing for a topic, otherwise the replay or the simulated vehicle."""
-    given = [name for name in ('topic', 'dataset', 'bagfile') if value[name]]
-    if len(given) > 1:
-        raise RuntimeError(f'{" and ".join(f"{name}:={value[name]}" for name in given)}: choose one of them')
     if value['topic']:
         return []
-    clock = value['use_sim_time'] == 'true'
-    if not given:
+    pace = {'rate': float(value['rate']), 'loop': value['loop'] == 'true'}
+    if not (value['dataset'] or value['bagfile']):
         return [LogInfo(msg='No topic, dataset or bagfile given: starting the simulated vehicle.'),
-                Node(package='ros_kd', executable='sim', name='sim', output='screen')]
+                Node(package='ros_kd', executable='sim', name='sim', output='screen', parameters=[
+                    os.path.join(share, 'config', 'sim.yaml'), {**pace, 'wait_for_subscribers': 0.0}])]
     dataset = value['dataset'] or f'bag:{os.path.abspath(os.path.expanduser(value["bagfile"]))}'
     return [Node(package='ros_kd', executable='replay', name='replay', output='screen', parameters=[
-        {'dataset': text(dataset), 'rate': float(value['rate']),
-         'loop': value['loop'] == 'true', 'clock': clock}])]
+        {**pace, 'dataset': text(dataset), 'clock': value['use_sim_time'] == 'true'}])]
 
 
 def rviz(share, value):

@@ -3,6 +3,7 @@
 """The segmenter's launch file under `ros2 launch`."""
 
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -77,3 +78,18 @@ def test_a_launch_that_cannot_work_says_why_and_ends(tmp_path, environment, argu
         assert text in process.communicate(timeout=60)[0]
     finally:
         process.kill()
+
+
+@pytest.mark.parametrize(('arguments', 'executables'), [
+    ({}, ['segment', 'sim']), ({'topic': '/velodyne_points'}, ['segment']), ({'dataset': '/data/x'}, ['segment', 'replay']),
+    ({'bagfile': 'drive', 'use_sim_time': 'true', 'rate': '2'}, ['segment', 'replay'])])
+def test_what_is_started_follows_from_the_arguments(environment, monkeypatch, arguments, executables):
+    from launch import LaunchContext
+    from launch_ros.actions import Node
+    monkeypatch.setenv('AMENT_PREFIX_PATH', environment['AMENT_PREFIX_PATH'])
+    file = runpy.run_path(str(ROOT / 'launch/segment.launch.py'))
+    context = LaunchContext()
+    context.launch_configurations.update({name: default for name, (default, _) in file['ARGUMENTS'].items()})
+    context.launch_configurations.update({'visualize': 'false', **arguments})
+    started = [action.node_executable for action in file['start'](context) if isinstance(action, Node)]
+    assert started == executables

@@ -1,0 +1,123 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""The segmenter's parts: the newest-only worker, the intensity scale, and the reasons for silence."""
+
+import time
+from threading import Event
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make setup')
+
+import rclpy  # noqa: E402
+from rclpy.context import Context  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import PointCloud2  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+from ros_kd.frames import Scan  # noqa: E402
+from ros_kd.label_sets import TAXONOMIES  # noqa: E402
+from ros_kd.nodes.health import OVERTAKEN, Health  # noqa: E402
+from ros_kd.nodes.labelled_cloud import IntensityScale  # noqa: E402
+from ros_kd.nodes.latest import LatestOnly  # noqa: E402
+from ros_kd.nodes.legend import legend_message  # noqa: E402
+from ros_kd.nodes.silence import explain_silence  # noqa: E402
+
+DOMAIN = 65
+
+
+def test_the_worker_handles_the_newest_item_and_stops_after_the_one_in_work():
+    started, go, handled = Event(), Event(), []
+
+    def handle(item):
+        started.set()
+        assert go.wait(20)
+        handled.append(item)
+
+    worker = LatestOnly(handle, 'worker')
+    assert worker.put(1)
+    assert started.wait(20)
+    assert [worker.put(2), worker.put(3), worker.put(4)] == [True, False, False]
+    started.clear()
+    go.set()
+    assert started.wait(20)
+    worker.stop()
+    assert handled == [1, 4]
+    worker.put(5)
+    assert handled == [1, 4]
+
+
+def scan_with(largest, count=5):
+    return Scan(0, np.zeros((count, 3), np.float32), np.linspace(0, largest, count, dtype=np.float32))
+
+
+def test_intensity_is_judged_by_the_first_scans_and_said_once():
+    said = []
+    scale = IntensityScale(0.0, said.append)
+    assert scale.normalise(Scan(0, np.zeros((1, 3), np.float32))).intensity is None
+    assert scale.normalise(scan_with(0.5)).intensity.max() == 0.5
+    assert scale.normalise(scan_with(200)).intensity.max() == pytest.approx(200 / 255)
+    for _ in range(IntensityScale.SCANS):
+        assert scale.normalise(scan_with(0.5)).intensity.max() == pytest.approx(0.5 / 255)
+    assert scale.normalise(scan_with(4000)).intensity.max() == pytest.approx(4000 / 255)
+    assert [text[:27] for text in said] == ['intensity is taken as 0..1,', 'intensity is taken as 0..25']
+
+
+def test_a_given_intensity_scale_is_taken():
+    scale = IntensityScale(1000.0, lambda text: pytest.fail(text))
+    assert scale.normalise(scan_with(500)).intensity.max() == 0.5
+
+
+def test_diagnostics_warn_of_faults_since_the_last_one_and_not_of_overtaken_clouds():
+    health = Health()
+    health.receive()
+    assert health.drop('broken layout', 'too short') and not health.drop('broken layout', 'too short')
+    first, second = health.status('a', 'b', ''), health.status('a', 'b', '')
+    assert (first.level, first.message) == (b'\x01', 'broken layout: too short') and second.level == b'\x00'
+    health.drop(OVERTAKEN)
+    status = health.status('a', 'b', '')
+    assert status.level == b'\x00'
+    assert {'dropped: broken layout': '2', f'dropped: {OVERTAKEN}': '1', 'received': '1'}.items() <= {
+        pair.key: pair.value for pair in status.values}.items()
+    assert health.status('a', 'b', 'nothing comes').level == b'\x02'
+
+
+def test_the_legend_names_used_classes_only_and_clears_the_old_one():
+    markers = legend_message(TAXONOMIES['semantickitti-19'], 'lidar').markers
+    assert markers[0].action == markers[0].DELETEALL
+    names = [name for name in TAXONOMIES['semantickitti-19'].names if name is not None]
+    assert sorted(marker.text for marker in markers[1:]) == sorted(names)
+    heights = [marker.pose.position.z for marker in markers[1:]]
+    assert len(set(heights)) == len(names)
+
+
+def test_silence_is_explained_by_what_is_published():
+    context = Context()
+    rclpy.init(context=context, domain_id=DOMAIN)
+    node = rclpy.create_node('segment', context=context)
+    try:
+        def explain(reliability='best_effort'):
+            return explain_silence(node, '/points', reliability, 5.0)
+
+        def until(text, reliability='best_effort'):
+            end = time.monotonic() + 20
+            while text not in explain(reliability):
+                assert time.monotonic() < end, explain(reliability)
+                time.sleep(0.05)
+
+        own = node.create_publisher(PointCloud2, '/segment/points', 1)
+        until('nothing publishes it, nor any other point cloud')
+        node.create_publisher(PointCloud2, '/velodyne_points', 1)
+        until('Point clouds published now: /velodyne_points; set points_topic')
+        wrong = node.create_publisher(String, '/points', 1)
+        until('it is published as std_msgs/msg/String, but a sensor_msgs/msg/PointCloud2 is expected')
+        node.destroy_publisher(wrong)
+        best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        node.create_publisher(PointCloud2, '/points', best_effort)
+        until('set reliability:=best_effort', 'reliable')
+        until('/segment publishes it, but nothing arrives')
+        assert own.topic_name == '/segment/points'
+    finally:
+        node.destroy_node()
+        context.try_shutdown()
