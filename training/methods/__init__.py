@@ -92,7 +92,7 @@ class Method(LightningModule):
         losses = self.losses(batch, self.answer(batch))
         total = torch.stack(list(losses.values())).sum()
         size = len(batch.frames)
-        self.log('loss', total, prog_bar=True, on_step=True, on_epoch=True, batch_size=size)
+        self.log('loss', total, prog_bar=True, on_step=True, on_epoch=True, batch_size=size, sync_dist=True)
         if len(losses) > 1:
             self.log_dict({f'loss/{name}': loss for name, loss in losses.items()}, on_epoch=True, batch_size=size)
         return total
@@ -118,8 +118,8 @@ class Method(LightningModule):
             counts = self.all_gather(torch.from_numpy(confusion.counts).to(self.device))
             confusion = Confusion(counts.reshape(-1, *confusion.counts.shape).sum(0).cpu().numpy())
             if confusion.total:
-                self.log(f'val/miou{suffix}', confusion.mean_iou, prog_bar=True)
-                self.log(f'val/accuracy{suffix}', confusion.accuracy)
+                self.log(f'val/miou{suffix}', confusion.mean_iou, prog_bar=True, sync_dist=True)
+                self.log(f'val/accuracy{suffix}', confusion.accuracy, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return AdamW and its one-cycle schedule over all steps of the training."""
