@@ -40,7 +40,7 @@ def box_scene(motion):
     still, moving = Solids(), Solids()
     still.box((9, -1, -1), (11, 1, 1), Part('building', Material.PLAIN, (1, 1, 1)))
     moving.box((-0.5, -0.5, -0.5), (0.5, 0.5, 0.5), Part('car', Material.PLAIN, (1, 1, 1)))
-    return Scene(still.mesh(), [Actor((Tracer(moving.mesh()),), (1,))], motion, threads=1)
+    return Scene(still.mesh(), [Actor((Tracer(moving.mesh()),), (1,))], motion)
 
 
 def rays(directions, **options):

@@ -22,7 +22,7 @@ from ros_kd.world.meshes import TAXONOMY
 from ros_kd.world.rig import Rig
 from ros_kd.world.simulation import EPOCH, Simulation
 
-_OPTIONS = 'seed, frames, start, step, cameras, width, height, deskew, threads'
+_OPTIONS = 'seed, frames, start, step, cameras, width, height, deskew'
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,14 +97,14 @@ def open(path: Path, options: Options) -> SimulatedDrive:
     """Start a drive; `path` is not used.
 
     Options: seed (of the town), frames, start and step (in scans of 10 Hz), cameras (of front, left, right), width and
-    height (pixels), deskew (0: each point in the sensor's frame at its own time), threads (of the ray caster).
+    height (pixels), deskew (0: each point in the sensor's frame at its own time).
     Raises DatasetError naming an option with an impossible value.
     """
     values = {name: options.number(name, default) for name, default in (
-        ('seed', 0), ('frames', 20), ('start', 5), ('step', 5), ('width', 960), ('height', 540), ('deskew', 1), ('threads', 2))}
+        ('seed', 0), ('frames', 20), ('start', 5), ('step', 5), ('width', 960), ('height', 540), ('deskew', 1))}
     names = options.names('cameras', ('front', 'left', 'right'))
     options.finish('simulated', _OPTIONS)
-    for name, least in (('seed', 0), ('frames', 1), ('start', 0), ('step', 1), ('width', 16), ('height', 16), ('threads', 1)):
+    for name, least in (('seed', 0), ('frames', 1), ('start', 0), ('step', 1), ('width', 16), ('height', 16)):
         if values[name] < least:
             raise DatasetError(f'option {name}={values[name]} of dataset simulated: expected at least {least}')
     try:
@@ -112,7 +112,7 @@ def open(path: Path, options: Options) -> SimulatedDrive:
     except ValueError as error:
         raise DatasetError(f'option cameras={",".join(names)} of dataset simulated: {error}') from None
     rig = replace(rig, lidar=replace(rig.lidar, deskewed=bool(values['deskew'])))
-    return SimulatedDrive(Simulation(values['seed'], rig, values['threads']), values['start'], values['step'], values['frames'])
+    return SimulatedDrive(Simulation(values['seed'], rig), values['start'], values['step'], values['frames'])
 
 
 def recognises(path: Path) -> bool:

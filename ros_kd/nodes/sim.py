@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections import deque
@@ -34,12 +35,12 @@ from ros_kd.world.meshes import TAXONOMY
 from ros_kd.world.rig import Rig
 from ros_kd.world.schedule import IMAGE, POSE, Due, limited, schedule
 from ros_kd.world.simulation import Simulation
+from ros_kd.world.worker import Worker
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 AHEAD = 8  # measurements that may be under way before they are due
 ACKNOWLEDGE = 5.0  # seconds that reliable readers have to confirm the last messages
 LINGER = 1.0  # seconds that the node then stays, for the others
-WORKERS = 2  # threads that render; one image does not keep two cores busy
 
 
 class Sim(Node):
@@ -48,7 +49,8 @@ class Sim(Node):
     def __init__(self) -> None:
         super().__init__('sim')
         self._declare()
-        self._simulation = Simulation(self._seed, self._rig, threads=1)
+        self._simulation = Simulation(self._seed, self._rig)
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._broadcaster, self._static = TransformBroadcaster(self), StaticTransformBroadcaster(self)
         self._clock_output = self.create_publisher(Clock, '/clock', 10) if self._with_clock else None
         self._odometry = self.create_publisher(Odometry, topics.ODOMETRY, 50)
@@ -77,6 +79,7 @@ class Sim(Node):
         self._with_labels = declare(self, 'labels', True, 'publish the true classes of points and pixels')
         self._compressed = declare(self, 'compressed', True, 'publish <camera>/image/compressed instead of <camera>/image')
         self._quality = declare(self, 'jpeg_quality', 90, 'of compressed images', 1, 100)
+        self._workers = declare(self, 'workers', 2, 'processes that render; each takes a core and 0.5 GB', 1, 64)
         self._fixed = declare(self, 'fixed_frame', 'odom', 'frame that the odometry refers to')
         self._base = declare(self, 'base_frame', 'base_link', 'frame of the vehicle')
         reliability = declare(self, 'reliability', 'reliable', 'QoS of points, images, calibrations and labels; '
@@ -107,7 +110,7 @@ class Sim(Node):
         for output in self._latched:
             output.publish(messages.label_info_message(TAXONOMY))
 
-    # ---- measuring, in the workers
+    # ---- measuring, in threads that each wait for one worker
 
     def _measure(self, due: Due) -> Any:
         """Return the messages of a scan or of an exposure that somebody listens to; None for the rest."""
@@ -116,8 +119,15 @@ class Sim(Node):
         if due.kind == IMAGE:
             outputs = [self._images[due.camera], *([self._labels[due.camera]] if self._with_labels else [])]
             wanted = any(output.get_subscription_count() for output in outputs)
-            return self._image_messages(due, self._simulation.expose(due.camera, due.stamp)) if wanted else None
-        return self._cloud_message(self._simulation.scan(due.stamp)) if self._points.get_subscription_count() else None
+            return self._image_messages(due, self._ask(Worker.expose, due.camera, due.stamp)) if wanted else None
+        return self._cloud_message(self._ask(Worker.scan, due.stamp)) if self._points.get_subscription_count() else None
+
+    def _ask(self, method: Callable, *values: Any) -> Any:
+        worker = self._idle.get()
+        try:
+            return method(worker, *values)
+        finally:
+            self._idle.put(worker)
 
     def _cloud_message(self, scan: Scan) -> PointCloud2:
         shown = scan if self._with_labels else replace(scan, label=None, taxonomy=None)
@@ -169,15 +179,19 @@ class Sim(Node):
 
     def work(self, executor: Executor, stop: threading.Event) -> int:
         """Drive until the end (never, with neither `duration` nor `frames`) or until `stop` is set; return 0."""
-        self._wait_for_subscribers(executor, stop)
-        pool = ThreadPoolExecutor(WORKERS)
+        pool = ThreadPoolExecutor(self._workers)
+        for _ in range(self._workers):
+            self._idle.put(Worker(self._seed, self._rig))
         try:
+            self._wait_for_subscribers(executor, stop)
             while not stop.is_set():
                 self._drive(pool, executor, stop)
                 if not self._loop:
                     break
         finally:
             pool.shutdown(cancel_futures=True)
+            for _ in range(self._workers):
+                self._idle.get().close()
         if not stop.is_set():
             deadline = time.monotonic() + ACKNOWLEDGE
             for output in self.publishers:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from ros_kd.world.meshes import Material, PartTable
 from ros_kd.world.rays import Hits, Rays, Scene
 from ros_kd.world.rig import CameraModel
 
-_REACH = 400.0
+_REACH, _PIECE = 400.0, 1 << 15
 _HORIZON, _ZENITH = np.float32([0.66, 0.76, 0.88]), np.float32([0.20, 0.38, 0.72])
 _SUN, _AMBIENT = np.float32([1.75, 1.62, 1.40]), np.float32([0.46, 0.54, 0.66])
 _SHINY = {Material.PAINT: 0.22, Material.GLASS: 0.5, Material.METAL: 0.12}
@@ -71,6 +71,41 @@ def sky(directions: np.ndarray) -> np.ndarray:
     return color + (np.float32(0.92) - color) * np.clip(0.55 * cloud - 0.15, 0, 0.85)[:, None]
 
 
+@dataclass(frozen=True, eq=False)
+class _Patch:
+    """M pixels of one material: what their rays met, and how much of the sun reaches it (lit, 0..1)."""
+
+    points: np.ndarray
+    normals: np.ndarray
+    directions: np.ndarray
+    distance: np.ndarray
+    part: np.ndarray
+    triangle: np.ndarray
+    lit: np.ndarray
+
+    @classmethod
+    def of(cls, hits: Hits, rows: np.ndarray, directions: np.ndarray, origin: np.ndarray, lit: np.ndarray) -> _Patch:
+        """Collect the rows of an image."""
+        towards, distance = np.take(directions, rows, 0), np.take(hits.distance, rows)
+        return cls(origin + towards * distance[:, None], np.take(hits.normal, rows, 0), towards, distance,
+                   np.take(hits.part, rows), np.take(hits.triangle, rows), np.take(lit, rows))
+
+
+def _by_material(parts: PartTable, hits: Hits) -> Iterator[tuple[Material | None, np.ndarray]]:
+    """Yield (material, rows of pixels), None for the sky, in pieces that stay in the cache."""
+    material = np.where(hits.part < 0, len(Material), np.take(parts.material, hits.part)).astype(np.uint8)
+    order = np.argsort(material, kind='stable')
+    bounds = np.append(0, np.cumsum(np.bincount(material, minlength=len(Material) + 1)))
+    for number in range(len(Material) + 1):
+        for first in range(bounds[number], bounds[number + 1], _PIECE):
+            rows = order[first:min(first + _PIECE, bounds[number + 1])]
+            yield (Material(number) if number < len(Material) else None), rows
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
+
+
 class Renderer:
     """Renders cameras in a scene under a sun (unit vector towards it)."""
 
@@ -86,23 +121,25 @@ class Renderer:
         origins = np.broadcast_to(world_from_optical[:3, 3].astype(np.float32), directions.shape)
         hits = self._scene.cast(Rays(np.ascontiguousarray(origins), directions, _REACH, time,
                                      _window(model, world_from_optical)))
-        labels = np.full(len(directions), IGNORE, np.uint8)
-        met = np.nonzero(hits.part >= 0)[0]
-        points = origins[met] + directions[met] * hits.distance[met, None]
-        color = np.empty((len(directions), 3), np.float32)
-        nothing = np.nonzero(hits.part < 0)[0]
-        color[nothing] = sky(directions[nothing])
         lit = self._lit(model, hits, origins, directions, time)
-        color[met] = self._shade(hits, met, points, directions[met], lit[met], 1 / model.camera.K[0, 0])
-        labels[met] = self._labels(hits.part[met], points)
+        color = np.empty((len(directions), 3), np.float32)
+        labels = np.full(len(directions), IGNORE, np.uint8)
+        for kind, rows in _by_material(self._parts, hits):
+            if kind is None:
+                color[rows] = sky(np.take(directions, rows, 0))
+                continue
+            patch = _Patch.of(hits, rows, directions, world_from_optical[:3, 3].astype(np.float32), lit)
+            labels[rows] = np.take(self._parts.label, patch.part)
+            albedo = self._ground_albedo(patch, labels, rows, model) if kind == Material.GROUND else (
+                textures.PAINTERS[kind](self._surface(patch, model)))
+            color[rows] = self._shade(patch, albedo, kind)
         image = _develop(color.reshape(model.height, model.width, 3), rng)
         return Exposure(image, labels.reshape(model.height, model.width))
 
-    def _labels(self, part: np.ndarray, points: np.ndarray) -> np.ndarray:
-        labels = self._parts.label[part]
-        ground = np.nonzero(self._parts.material[part] == Material.GROUND)[0]
-        labels[ground] = self._ground.look(points[ground, :2]).label
-        return labels
+    def _ground_albedo(self, patch: _Patch, labels: np.ndarray, rows: np.ndarray, model: CameraModel) -> np.ndarray:
+        spot = self._ground.look(patch.points[:, :2])
+        labels[rows] = spot.label
+        return textures.ground(spot, self._surface(patch, model))
 
     def _lit(self, model: CameraModel, hits: Hits, origins: np.ndarray, directions: np.ndarray, time: float) -> np.ndarray:
         """Return 0 (shadow) to 1 (sun) for each pixel, from shadow rays of every fourth."""
@@ -116,43 +153,37 @@ class Renderer:
         small = lit.reshape(rows.shape)
         return cv2.resize(small, (model.width, model.height), interpolation=cv2.INTER_LINEAR).reshape(-1)
 
-    def _shade(self, hits: Hits, met: np.ndarray, points: np.ndarray, directions: np.ndarray, lit: np.ndarray,
-               pixel: float) -> np.ndarray:
-        """Return linear colours [M, 3]: Lambert's law for sun and sky, reflections on paint and glass, haze."""
-        normal, distance = hits.normal[met], hits.distance[met]
-        material = self._parts.material[hits.part[met]]
-        order = np.argsort(material, kind='stable')
-        bounds = np.searchsorted(material[order], np.arange(len(Material) + 1))
-        albedo = np.empty((len(met), 3), np.float32)
-        for kind in Material:
-            rows = order[bounds[kind]:bounds[kind + 1]]
-            if len(rows):
-                slant = np.maximum(np.abs(np.einsum('ij,ij->i', normal[rows], directions[rows])), 0.08)
-                surface = self._surface(hits, met[rows], points[rows], distance[rows] * pixel / np.sqrt(slant))
-                albedo[rows] = (textures.ground(self._ground, surface) if kind == Material.GROUND
-                                else textures.PAINTERS[kind](surface))
-        sun = np.clip(normal @ self._sun, 0, 1) * lit
-        ambient = 0.62 + 0.38 * normal[:, 2]
-        color = albedo * (sun[:, None] * _SUN + ambient[:, None] * _AMBIENT)
-        for kind, strength in _SHINY.items():
-            rows = order[bounds[kind]:bounds[kind + 1]]
-            color[rows] += _reflection(normal[rows], directions[rows], strength)
-        lamps = order[bounds[Material.LIGHT]:bounds[Material.LIGHT + 1]]
-        color[lamps] = np.maximum(color[lamps], albedo[lamps] * 0.9)
-        haze = 1 - np.exp(-distance / np.float32(650))
-        return color + (_HORIZON - color) * haze[:, None]
+    def _surface(self, patch: _Patch, model: CameraModel) -> textures.Surface:
+        table, part = self._parts, patch.part
+        x, y, z = (patch.points - np.take(table.origin, part, 0)).T
+        along = np.take(table.along, part, 0)
+        slant = np.maximum(_dot(patch.normals, -patch.directions), np.float32(0.08))
+        footprint = patch.distance * np.float32(1 / model.camera.K[0, 0]) / np.sqrt(slant)
+        return textures.Surface(patch.points, x * along[:, 0] + y * along[:, 1], z, footprint, np.take(table.color, part, 0),
+                                np.take(table.size, part, 0), np.take(table.style, part), patch.triangle,
+                                np.sqrt(x * x + y * y + z * z))
 
-    def _surface(self, hits: Hits, rows: np.ndarray, points: np.ndarray, footprint: np.ndarray) -> textures.Surface:
-        table, part = self._parts, hits.part[rows]
-        offset = points - table.origin[part]
-        u = np.einsum('ij,ij->i', offset[:, :2], table.along[part])
-        return textures.Surface(points, u, offset[:, 2], footprint, table.color[part], table.size[part], table.style[part],
-                                hits.triangle[rows], np.sqrt(np.einsum('ij,ij->i', offset, offset)))
+    def _shade(self, patch: _Patch, albedo: np.ndarray, kind: Material) -> np.ndarray:
+        """Return linear colours [M, 3]: Lambert's law for sun and sky, reflections on paint and glass, haze."""
+        sun = np.maximum(_dot(patch.normals, self._sun[None]), 0) * patch.lit
+        ambient = np.float32(0.62) + np.float32(0.38) * patch.normals[:, 2]
+        clear = np.exp(patch.distance * np.float32(-1 / 650))
+        mirrored = _reflection(patch.normals, patch.directions, _SHINY[kind]) if kind in _SHINY else None
+        color = np.empty_like(albedo, np.float32)
+        for channel in range(3):  # one channel at a time: long contiguous loops are several times faster
+            light = sun * _SUN[channel] + ambient * _AMBIENT[channel]
+            value = albedo[:, channel] * light
+            if kind == Material.LIGHT:
+                value = np.maximum(value, albedo[:, channel] * np.float32(0.9))
+            if mirrored is not None:
+                value += mirrored[:, channel]
+            color[:, channel] = _HORIZON[channel] + (value - _HORIZON[channel]) * clear
+        return color
 
 
 def _reflection(normal: np.ndarray, directions: np.ndarray, strength: float) -> np.ndarray:
     """The sky, or dark street below the horizon, mirrored more at grazing angles (Schlick)."""
-    facing = np.einsum('ij,ij->i', normal, directions)
+    facing = _dot(normal, directions)
     mirrored = directions[:, 2] - 2 * facing * normal[:, 2]
     fresnel = strength * (0.25 + 0.75 * (1 - np.clip(-facing, 0, 1)) ** 3)
     bright = np.clip(mirrored * 4 + 0.4, 0.12, 1)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -60,37 +61,40 @@ class Ground:
 
     def __init__(self, streets: list[Street], extent: float, hills: np.ndarray) -> None:
         self.extent, self._hills, self._streets = extent, hills, streets
-        count = int(2 * extent / _CELL) + 1
-        axis = (np.arange(count) * _CELL - extent)
+
+    @cached_property
+    def _rasters(self) -> tuple[np.ndarray, np.ndarray]:
+        """Metres outside the roadway and the sidewalk [H, W, 2]; where paint may be [H, W, 3], see _markings."""
+        count = int(2 * self.extent / _CELL) + 1
+        axis = np.arange(count) * _CELL - self.extent
         xy = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
         edge = np.full(len(xy), _REACH, np.float32)
         walk = np.zeros_like(edge)
-        paint = np.full((len(xy), 3), (_REACH, -1, -1), np.float32)  # metres left of the centre line, dash, crossing
-        for number, street in enumerate(streets):
+        paint = np.full((len(xy), 3), (_REACH, -1, -1), np.float32)
+        for number, street in enumerate(self._streets):
             near, s, lateral, own = _street_distance(street, xy, count)
             closer = own < edge[near]
             walk[near] = np.where(closer, street.walk_width(s, lateral), walk[near])
             edge[near] = _smooth_minimum(edge[near], own)
             if number == 0:
                 paint[near] = _markings(street, s, lateral)
-        self._edges = np.stack([edge, edge - walk], -1).reshape(count, count, 2)
-        self._paint = paint.reshape(count, count, 3)
+        return np.stack([edge, edge - walk], -1).reshape(count, count, 2), paint.reshape(count, count, 3)
 
     def _read(self, raster: np.ndarray, xy: np.ndarray) -> np.ndarray:
         return _remap(raster, ((xy + self.extent) * (1 / _CELL)).astype(np.float32))
 
     def edge(self, xy: np.ndarray) -> np.ndarray:
         """Return how many metres points [N, 2] lie outside the roadway (negative: on it), up to 36 m."""
-        return self._read(self._edges, xy)[:, 0]
+        return self._read(self._rasters[0], xy)[:, 0]
 
     def beyond_walk(self, xy: np.ndarray) -> np.ndarray:
         """Return how many metres points [N, 2] lie outside the sidewalk."""
-        return self._read(self._edges, xy)[:, 1]
+        return self._read(self._rasters[0], xy)[:, 1]
 
     def look(self, xy: np.ndarray) -> GroundPoint:
         """Return class and paint at points [N, 2] (metres)."""
-        edge, beyond = self._read(self._edges, xy).T
-        lateral, dash, crossing = self._read(self._paint, xy).T
+        edge, beyond = self._read(self._rasters[0], xy).T
+        lateral, dash, crossing = self._read(self._rasters[1], xy).T
         label = np.where(edge < 0, LABEL['road'], np.where(beyond < 0, LABEL['sidewalk'], LABEL['terrain']))
         zebra = (crossing > 0) & (np.mod(lateral, 1.0) < 0.5)
         lines = (np.abs(lateral) < _LINE / 2) & (dash > 0) | (np.abs(edge + 0.3) < _LINE / 2)
@@ -140,7 +144,7 @@ class Ground:
 
 def _remap(raster: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Bilinear samples [N, C] of a raster [H, W, C] at cells [N, 2] (column, row); OpenCV wants a map below 2^15 wide."""
-    width = 4096
+    width = 1024
     rows = max(-(-len(cells) // width), 1)
     padded = np.zeros((rows * width, 2), np.float32)
     padded[:len(cells)] = cells

@@ -128,23 +128,20 @@ class Solids:
                  sides: int = 10) -> None:
         """Add a closed cylinder or cone frustum from `start` to `end` [3]."""
         start, end = np.asarray(start, float), np.asarray(end, float)
-        axis = (end - start) / np.linalg.norm(end - start)
-        first = np.cross(axis, [0, 0, 1.0] if abs(axis[2]) < 0.9 else [1.0, 0, 0])
-        first /= np.linalg.norm(first)
-        turn = np.arange(sides) * 2 * np.pi / sides
-        circle = np.outer(np.cos(turn), first) + np.outer(np.sin(turn), np.cross(axis, first))
+        dx, dy, dz = end - start
+        flat = np.hypot(dx, dy)
+        # Two unit vectors across the axis; a vertical one has no direction to prefer.
+        first = np.array([-dy, dx, 0]) / flat if flat > 1e-6 else np.array([1.0, 0, 0])
+        length = np.hypot(flat, dz)
+        second = np.array([-first[1] * dz, first[0] * dz, first[1] * dx - first[0] * dy]) / length
+        turn, faces = _circle(sides)
+        circle = turn @ np.stack([first, second])
         end_radius = radius if end_radius is None else end_radius
-        i = np.arange(sides)
-        j = (i + 1) % sides
-        walls = np.concatenate([np.stack([i, j, j + sides], 1), np.stack([i, j + sides, i + sides], 1)])
-        caps = np.concatenate([np.stack([j, i, i * 0 + 2 * sides], 1),
-                               np.stack([i + sides, j + sides, i * 0 + 2 * sides + 1], 1)])
-        vertices = np.vstack([start + radius * circle, end + end_radius * circle, start, end])
-        self.add(vertices, np.vstack([walls, caps]), part)
+        self.add(np.concatenate([start + radius * circle, end + end_radius * circle, [start, end]]), faces, part)
 
-    def ellipsoid(self, centre: np.ndarray, radii: np.ndarray, part: Part, detail: int = 1) -> None:
+    def ellipsoid(self, centre: np.ndarray, radii: np.ndarray, part: Part) -> None:
         """Add an ellipsoid with `radii` [3]."""
-        vertices, faces = _sphere(detail)
+        vertices, faces = _sphere()
         self.add(vertices * np.asarray(radii) + np.asarray(centre), faces, part)
 
     def leaves(self, centres: np.ndarray, size: float, part: Part, rng: np.random.Generator) -> None:
@@ -178,8 +175,22 @@ def box_corners(low: tuple[float, float, float], high: tuple[float, float, float
 
 
 @lru_cache
-def _sphere(detail: int) -> tuple[np.ndarray, np.ndarray]:
-    import trimesh
+def _sphere(around: int = 9, across: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """A unit sphere of `across` bands with `around` corners each: vertices [V, 3], faces [F, 3]."""
+    latitude, longitude = np.meshgrid(np.linspace(0, np.pi, across + 1), np.arange(around) * 2 * np.pi / around, indexing='ij')
+    vertices = np.stack([np.sin(latitude) * np.cos(longitude), np.sin(latitude) * np.sin(longitude), np.cos(latitude)], -1)
+    band, i = (grid.reshape(-1) for grid in np.meshgrid(np.arange(across), np.arange(around), indexing='ij'))
+    a, b = band * around + i, band * around + (i + 1) % around
+    upper, lower = np.stack([a, a + around, b + around], 1), np.stack([a, b + around, b], 1)
+    # At the poles one triangle of each pair has no area.
+    return vertices.reshape(-1, 3), np.concatenate([upper[band < across - 1], lower[band > 0]])
 
-    ball = trimesh.creation.icosphere(subdivisions=detail)
-    return np.asarray(ball.vertices), np.asarray(ball.faces)
+
+@lru_cache
+def _circle(sides: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines [S, 2] around a circle, and the faces of a closed tube: two rings, then two centres."""
+    turn = np.arange(sides) * 2 * np.pi / sides
+    i = np.arange(sides)
+    j = (i + 1) % sides
+    faces = [(i, j, j + sides), (i, j + sides, i + sides), (j, i, i * 0 + 2 * sides), (i + sides, j + sides, i * 0 + 2 * sides + 1)]
+    return np.stack([np.cos(turn), np.sin(turn)], 1), np.concatenate([np.stack(face, 1) for face in faces])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Callable, Sequence
 
@@ -86,27 +85,13 @@ class Hits:
 class Scene:
     """A town's triangles and its moving actors. motion: maps times [K] (s) to the actors' poses [K, A, 4, 4]."""
 
-    def __init__(self, static: Mesh, actors: Sequence[Actor], motion: Callable[[np.ndarray], np.ndarray],
-                 threads: int = 2) -> None:
+    def __init__(self, static: Mesh, actors: Sequence[Actor], motion: Callable[[np.ndarray], np.ndarray]) -> None:
         self.static, self.actors, self.motion = Tracer(static), tuple(actors), motion
-        self._threads = threads
-        # Embree builds its tree on the first ray; building it here keeps it out of two threads' way.
-        self.static.cast(np.zeros((1, 3), np.float32), np.array([[0, 0, -1]], np.float32), np.full(1, FAR))
-
-    def _cast_static(self, origins: np.ndarray, directions: np.ndarray, reach: float) -> tuple[np.ndarray, ...]:
-        limit = np.full(len(directions), reach, np.float32)
-        if self._threads < 2 or len(directions) < 10000:
-            return self.static.cast(origins, directions, limit)
-        bounds = np.linspace(0, len(directions), self._threads + 1).astype(int)
-        spans = [slice(first, last) for first, last in zip(bounds, bounds[1:])]
-        # A pool that lives for one call survives a fork of the process, as data loaders do.
-        with ThreadPoolExecutor(self._threads) as pool:
-            results = pool.map(lambda span: self.static.cast(origins[span], directions[span], limit[span]), spans)
-            return tuple(np.concatenate(columns) for columns in zip(*results))
 
     def cast(self, rays: Rays) -> Hits:
         """Return what the rays meet."""
-        distance, triangle, normal = self._cast_static(rays.origins, rays.directions, rays.reach)
+        limit = np.full(len(rays.directions), rays.reach, np.float32)
+        distance, triangle, normal = self.static.cast(rays.origins, rays.directions, limit)
         part = np.where(triangle >= 0, self.static.part[triangle], -1)
         hits = Hits(distance, part, normal, triangle, np.zeros(len(part), bool))
         poses = self.motion(rays.start + rays.duration * np.array([0.0, 0.5, 1.0]))
@@ -150,7 +135,7 @@ class Scene:
             return np.zeros(0, bool)
         sun = sun.astype(np.float32)
         directions = np.ascontiguousarray(np.broadcast_to(sun, points.shape))
-        dark = self._cast_static(points, directions, 120.0)[1] >= 0
+        dark = self.static.cast(points, directions, np.full(len(points), 120, np.float32))[1] >= 0
         poses = self.motion(np.array([time]))[0]
         low, high = points.min(0)[:2] - 5, points.max(0)[:2] + 5
         inside = ((poses[:, :2, 3] > low) & (poses[:, :2, 3] < high)).all(1)

@@ -91,12 +91,12 @@ def hedge(rng: np.random.Generator, length: float) -> Solids:
     low, high = np.array([-length / 2, 0, -0.1]), np.array([length / 2, deep, height])
     core = _leaf(rng, low + (high - low) / 2, (length, 0.0))
     solids.hexahedron(box_corners(tuple(low + 0.15), tuple(high - 0.15)), core)
-    points = rng.uniform(low, high, (int(130 * length * (height + deep) / 2), 3))
+    points = rng.uniform(low, high, (int(240 * length * (height + deep) / 2), 3))
     face = rng.integers(0, 3, len(points))
     points[face == 0, 1] = low[1] + rng.normal(0.05, 0.07, (face == 0).sum())
     points[face == 1, 1] = high[1] - rng.normal(0.05, 0.07, (face == 1).sum())
     points[face == 2, 2] = high[2] + rng.normal(0, 0.08, (face == 2).sum())
-    solids.leaves(points, 0.17, core, rng)
+    solids.leaves(points, 0.12, core, rng)
     return solids
 
 
@@ -117,10 +117,10 @@ def tree(rng: np.random.Generator, height: float) -> Solids:
         centre = middle + rng.normal(0, 1, 3) * (spread * 0.42, spread * 0.42, (height - stem) * 0.2)
         radii = spread * rng.uniform(0.45, 0.75) * rng.uniform(0.8, 1.2, 3)
         solids.cylinder((*lean, stem + 0.5), centre, 0.06, bark, 0.03, 5)
-        solids.ellipsoid(centre, radii * 0.55, part)
-        outward = rng.normal(0, 1, (110, 3))
+        solids.ellipsoid(centre, radii * 0.6, part)
+        outward = rng.normal(0, 1, (170, 3))
         outward /= np.linalg.norm(outward, axis=1)[:, None]
-        solids.leaves(centre + outward * radii * rng.uniform(0.6, 1.08, (110, 1)), 0.34, part, rng)
+        solids.leaves(centre + outward * radii * rng.uniform(0.6, 1.08, (170, 1)), 0.26, part, rng)
     return solids
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,23 +33,42 @@ class _Sway:
 class Simulation:
     """The town of `seed` with its traffic, and a vehicle with the sensors of `rig`. Stamps are nanoseconds from EPOCH on.
 
-    Everything is a function of seed and stamp: the order of calls does not matter. threads: of the ray caster.
+    Everything is a function of seed and stamp: the order of calls does not matter. What only measurements need is built
+    with the first of them.
     """
 
-    def __init__(self, seed: int = 0, rig: Rig = Rig(), threads: int = 2) -> None:
-        self.seed, self.rig, self._threads, self.town = seed, rig, threads, town.grow(seed)
-        parts = list(self.town.solids.parts)
-        table = traffic.Timetable(self.town)
-        actors, motion = traffic.populate(self.town, table, seed, parts)
-        self.parts = PartTable.of(parts)
-        self.scene = Scene(self.town.mesh(), actors, motion, threads)
-        self._ego = traffic.Motion(self.town, table, [traffic.Drive()], [])
-        self._lidar = Lidar(rig.lidar, self.scene, self.town.ground, self.parts, self._poses)
-        self._renderer = Renderer(self.scene, self.town.ground, self.parts, self.town.sun)
+    def __init__(self, seed: int = 0, rig: Rig = Rig()) -> None:
+        self.seed, self.rig, self.town = seed, rig, town.grow(seed)
+        self._table = traffic.Timetable(self.town)
+        self._ego = traffic.Motion(self.town, self._table, [traffic.Drive()], [])
 
     def __reduce__(self) -> tuple:
         """Trees of rays cannot be pickled; the seed can."""
-        return Simulation, (self.seed, self.rig, self._threads)
+        return Simulation, (self.seed, self.rig)
+
+    @cached_property
+    def _inhabited(self) -> tuple[Scene, PartTable]:
+        parts = list(self.town.solids.parts)
+        actors, motion = traffic.populate(self.town, self._table, self.seed, parts)
+        return Scene(self.town.solids.mesh(), actors, motion), PartTable.of(parts)
+
+    @property
+    def scene(self) -> Scene:
+        """The triangles and the actors."""
+        return self._inhabited[0]
+
+    @property
+    def parts(self) -> PartTable:
+        """What the triangles are made of."""
+        return self._inhabited[1]
+
+    @cached_property
+    def _lidar(self) -> Lidar:
+        return Lidar(self.rig.lidar, self.scene, self.town.ground, self.parts, self._poses)
+
+    @cached_property
+    def _renderer(self) -> Renderer:
+        return Renderer(self.scene, self.town.ground, self.parts, self.town.sun)
 
     def _poses(self, times: np.ndarray) -> np.ndarray:
         sway = _Sway()

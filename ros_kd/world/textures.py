@@ -12,7 +12,7 @@ from typing import Callable
 import cv2
 import numpy as np
 
-from ros_kd.world.ground import Ground
+from ros_kd.world.ground import GroundPoint
 from ros_kd.world.meshes import LABEL, Material
 
 
@@ -50,7 +50,7 @@ def _tile(exponent: float) -> np.ndarray:
 
 def noise(x: np.ndarray, y: np.ndarray, metres: float, exponent: float = 1.2) -> np.ndarray:
     """Return noise [N] of zero mean and unit variance at x, y [N] (metres) that repeats after `metres`."""
-    width, scale = 4096, np.float32(512 / metres)
+    width, scale = 1024, np.float32(512 / metres)
     rows = max(-(-len(x) // width), 1)
     grid = np.zeros((2, rows * width), np.float32)
     grid[0, :len(x)], grid[1, :len(x)] = x, y
@@ -80,10 +80,9 @@ def _joints(x: np.ndarray, y: np.ndarray, width: float, height: float, gap: floa
     return joint, (column * 7919 + row * 104729).astype(np.int64)
 
 
-def ground(ground_plan: Ground, surface: Surface) -> np.ndarray:
-    """Asphalt with paint, paving with curb stones, or grass, by the ground's plan: [N, 3]."""
+def ground(spot: GroundPoint, surface: Surface) -> np.ndarray:
+    """Asphalt with paint, paving with curb stones, or grass: [N, 3]."""
     x, y = surface.point[:, 0], surface.point[:, 1]
-    spot = ground_plan.look(surface.point[:, :2])
     grain = noise(x, y, 6.0, 0.3) * _fade(surface, 0.05)
     cloud = noise(x, y, 40.0, 1.3)
     color = np.empty((len(x), 3), np.float32)

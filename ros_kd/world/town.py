@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ros_kd.world import road_users, scenery
 from ros_kd.world.ground import CURB, Ground, Street
-from ros_kd.world.meshes import Mesh, Solids
+from ros_kd.world.meshes import Solids
 from ros_kd.world.paths import Path, branch, closed_loop, smooth_periodic
 
 LANE, PARKING = 3.1, 2.2
@@ -19,16 +20,34 @@ LANE, PARKING = 3.1, 2.2
 
 @dataclass(frozen=True, eq=False)
 class Town:
-    """What stands still. ring: the street that traffic drives on, counter-clockwise, on the right-hand side."""
+    """A town that stands still. sun: unit vector towards it [3].
 
-    ring: Street
+    streets: the first is the ring that traffic drives on, counter-clockwise, on the right-hand side.
+    """
+
+    seed: int
+    streets: list[Street]
     ground: Ground
-    solids: Solids
     sun: np.ndarray
 
-    def mesh(self) -> Mesh:
-        """Return the triangles; their part numbers are rows of `solids.parts`."""
-        return self.solids.mesh()
+    @property
+    def ring(self) -> Street:
+        """The street that traffic drives on."""
+        return self.streets[0]
+
+    @cached_property
+    def solids(self) -> Solids:
+        """Everything that stands; built on first use, since whoever asks only for poses never needs it."""
+        planter = _Planter(np.random.default_rng((self.seed, 4)), self.ground, Solids())
+        self.ground.build(planter.solids)
+        for street in self.streets:
+            for side in (1, -1):
+                planter.line(street, side, 0.0 if street is self.ring else 9.0)
+            if street is not self.ring:
+                planter.close(street)
+        planter.park(self.ring)
+        planter.fill(self.ring.path)
+        return planter.solids
 
 
 def grow(seed: int) -> Town:
@@ -36,24 +55,14 @@ def grow(seed: int) -> Town:
     rng = np.random.default_rng((seed, 0))
     path = closed_loop(rng)
     junctions = _junctions(rng, path)
-    ring = _ring(rng, path, [s for s, _ in junctions])
-    streets = [ring] + [_side_street(rng, path, s, side) for s, side in junctions]
+    streets = [_ring(rng, path, [s for s, _ in junctions])] + [_side_street(rng, path, s, side) for s, side in junctions]
     extent = float(np.ceil(max(np.abs(street.path.points).max() for street in streets) / 2) * 2 + 44)
     waves = rng.normal(0, 1, (5, 2))
     waves *= (2 * np.pi / rng.uniform(90, 200, (5, 1))) / np.linalg.norm(waves, axis=1)[:, None]
     hills = np.column_stack([rng.uniform(0.05, 0.3, 5), waves, rng.uniform(0, 6.28, 5)])
-    ground = Ground(streets, extent, hills)
     azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.6, 0.95)
     sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
-    planter = _Planter(rng, ground, Solids())
-    ground.build(planter.solids)
-    for number, street in enumerate(streets):
-        for side in (1, -1):
-            planter.line(street, side, 0.0 if number == 0 else 9.0)
-        if number:
-            planter.close(street)
-    planter.park(ring)
-    return Town(ring, ground, planter.solids, sun)
+    return Town(seed, streets, Ground(streets, extent, hills), sun)
 
 
 def _junctions(rng: np.random.Generator, path: Path) -> list[tuple[float, int]]:
@@ -174,6 +183,22 @@ class _Planter:
         for thing, off in ((scenery.hedge(self.rng, 9.0), 3.0), (scenery.building(self.rng, 16.0, 9.0, 3), 6.0)):
             if np.abs(end + ahead * (off + 12)).max() < self.ground.extent:
                 self._put(thing, end + ahead * off, float(heading) - np.pi / 2)
+
+    def fill(self, path: Path) -> None:
+        """Scatter houses and trees over the country behind the streets, so that no view ends in a void."""
+        count = int(self.ground.extent ** 2 / 130)
+        places = self.rng.uniform(-1, 1, (count, 2)) * (self.ground.extent - 14)
+        taken = np.zeros((0, 2))
+        for spot in places[self.ground.beyond_walk(places) > 33]:
+            if len(taken) and np.linalg.norm(taken - spot, axis=1).min() < 22:
+                continue
+            taken = np.vstack([taken, spot])
+            nearest = path.points[np.linalg.norm(path.points - spot, axis=1).argmin()]
+            towards = float(np.arctan2(*(nearest - spot)[::-1])) + np.pi / 2
+            if self.rng.random() < 0.45:
+                self._put(scenery.building(self.rng, self.rng.uniform(9, 16), 8.0, int(self.rng.integers(2, 5))), spot, towards)
+            else:
+                self._put(scenery.tree(self.rng, self.rng.uniform(6, 12)), spot, 0.0)
 
     def park(self, ring: Street) -> None:
         """Fill the ring's parking lanes with cars, a few trucks and two-wheelers."""

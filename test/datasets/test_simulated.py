@@ -109,7 +109,7 @@ def test_options_shape_the_drive(monkeypatch):
     monkeypatch.setattr(simulated, 'Simulation', lambda *values: asked.append(values))
     drive = simulated.open(Path(), Options({'seed': '9', 'cameras': 'right,front', 'width': '640', 'height': '360',
                                             'deskew': '0', 'frames': '7'}))
-    (seed, rig, _), = asked
+    (seed, rig), = asked
     assert (seed, len(drive), rig.lidar.deskewed) == (9, 7, False)
     assert [(model.name, model.width, model.height) for model in rig.cameras] == [('right', 640, 360), ('front', 640, 360)]
 
