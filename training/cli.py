@@ -83,7 +83,7 @@ class TrainingCLI(LightningCLI):
 
 
 def _loggers(folder: Path) -> list[Logger]:
-    csv = CSVLogger(folder, 'logs')
+    csv = CSVLogger(folder, 'logs', flush_logs_every_n_steps=10)
     if find_spec('tensorboard') is None:
         return [csv]
     return [csv, TensorBoardLogger(folder, 'logs', version=csv.version)]
@@ -105,5 +105,5 @@ def run(arguments: list[str]) -> int:
         warnings.filterwarnings('ignore', text)
     TrainingCLI(Method, Frames, args=arguments, subclass_mode_model=True, save_config_callback=None,
                 seed_everything_default=0, load_from_checkpoint_support=False,
-                parser_kwargs={'description': 'Train a student by a recipe.'})
+                parser_kwargs={'prog': 'python -m training'})
     return 0

@@ -19,9 +19,10 @@ from rich.table import Table
 from ros_kd.datasets import open_dataset
 from ros_kd.frames import PairedFrame
 from ros_kd.label_sets import get_taxonomy
+from ros_kd.scores import Confusion
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.labellers import Constant, Labeller, ProjectedTeacher, Student, translate
-from training.metrics import Calibration, Confusion
+from training.metrics import Calibration, frequency_weighted_iou
 from training.subsets import subsets
 from training.targets import truth
 
@@ -105,7 +106,7 @@ class Evaluation:
         parts = {name: SubsetScore(part.total, int((part.support > 0).sum()), part.mean_iou, part.accuracy)
                  for name, part in self.parts.items() if part.total}
         return Report(labeller, datasets, self.taxonomy.name, labels, self.frames, whole.total, augmentation,
-                      whole.mean_iou, whole.accuracy, whole.frequency_weighted_iou, self.calibration.error, iou, support,
+                      whole.mean_iou, whole.accuracy, frequency_weighted_iou(whole), self.calibration.error, iou, support,
                       parts)
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.metrics import Calibration, Confusion
+from ros_kd.scores import Confusion
+from training.metrics import Calibration, frequency_weighted_iou
 
 
 def _confusion(truth: list[int], predicted: list[int], classes: int = 3) -> Confusion:
@@ -23,7 +24,7 @@ def test_iou_accuracy_and_frequency_weighting_are_those_counted_by_hand():
     assert np.isnan(confusion.iou[2])
     assert confusion.mean_iou == pytest.approx(5 / 12)
     assert confusion.accuracy == pytest.approx(3 / 5)
-    assert confusion.frequency_weighted_iou == pytest.approx((3 * 1 / 2 + 2 * 1 / 3) / 5)
+    assert frequency_weighted_iou(confusion) == pytest.approx((3 * 1 / 2 + 2 * 1 / 3) / 5)
 
 
 def test_a_point_without_truth_is_left_out_but_one_without_prediction_is_an_error():

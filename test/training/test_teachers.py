@@ -16,7 +16,7 @@ from ros_kd.frames import PairedFrame
 from ros_kd.images import ImageFile, RawPixels
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.projection import project
-from training.metrics import Confusion
+from ros_kd.scores import Confusion
 from training.targets import LabelTargets, Projecting, TeacherTargets, fold, truth
 from training.teachers.files import FeatureFiles, LabelFiles
 from training.teachers.frame_labels import FrameLabels

@@ -15,10 +15,10 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from ros_kd.label_sets import get_taxonomy
+from ros_kd.scores import Confusion
 from ros_kd.students import build_student
 from ros_kd.students.inputs import InputSpec, VoxelBatch
 from training.data import Batch
-from training.metrics import Confusion
 from training.targets import TargetMaker, truth
 from training.teachers import Teacher
 
