@@ -38,8 +38,9 @@ def make_frame(number, points=500):
                 random.integers(0, 64, points).astype(np.uint16), random.integers(0, 12, points).astype(np.uint16),
                 get_taxonomy('street-12'), 'os_sensor')
     jpeg = cv2.imencode('.jpg', random.integers(0, 255, (24, 40, 3), np.uint8))[1]
-    views = (CameraView('front', stamp - 20_000_001, FRONT, make_pose(random), EncodedPixels(jpeg, 'jpeg'), 'front_optical',
-                        RawPixels(random.integers(0, 19, (24, 40), np.uint8)), get_taxonomy('cityscapes')),
+    views = (CameraView('front', stamp - 20_000_001, FRONT, make_pose(random), EncodedPixels(jpeg, 'jpeg'),
+                        'front_optical', RawPixels(random.integers(0, 19, (24, 40), np.uint8)),
+                        get_taxonomy('cityscapes')),
              CameraView('rear', stamp + 13, REAR, make_pose(random),
                         RawPixels(random.integers(0, 255, (8, 16, 3), np.uint8)), 'rear_optical'))
     return PairedFrame(scan, views, f'{number}', make_pose(random))
@@ -109,8 +110,8 @@ def test_messages_of_a_pair_share_the_scans_stamp_and_end_with_the_cloud(bag, fr
         latched = {topic for topic in reader.topics if reader.topics[topic].connections[0].ext.offered_qos_profiles}
     assert {stamp for _, stamp in log} == {frame.stamp for frame in frames}
     second = [topic for topic, stamp in log if stamp == frames[1].stamp]
-    assert second == ['/front/image/compressed', '/front/extrinsics', '/front/labels', '/rear/image', '/rear/extrinsics',
-                      '/pose', '/points']
+    assert second == ['/front/image/compressed', '/front/extrinsics', '/front/labels', '/rear/image',
+                      '/rear/extrinsics', '/pose', '/points']
     assert {'/rig', '/label_info', '/front/camera_info', '/rear/camera_info', '/front/label_info'} == latched
     assert log[0][0] == '/rig' and latched == {topic for topic, _ in log[:5]}
 
@@ -161,7 +162,8 @@ def test_serialised_messages_pass_through_untouched(tmp_path):
 def test_a_calibration_that_changes_holds_from_its_pair_on(tmp_path):
     frames = [make_frame(number) for number in range(3)]
     wider = Camera(40, 24, FRONT.K * np.array([[2], [2], [1]]))
-    views = (CameraView('front', frames[2].views[0].stamp, wider, np.eye(4), frames[2].views[0].pixels), frames[2].views[1])
+    front, rear = frames[2].views
+    views = (CameraView('front', front.stamp, wider, np.eye(4), front.pixels), rear)
     frames[2] = PairedFrame(frames[2].scan, views, '', frames[2].world_from_lidar)
     read = PairedBag(write_bag(tmp_path / 'zoom', frames))
     assert [frame.view('front').camera.K[0, 0] for frame in read] == [30, 30, 60]
@@ -226,7 +228,7 @@ def test_a_raw_bag_is_told_from_a_bag_of_pairs(tmp_path):
     with Writer(tmp_path / 'raw', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
         connection = writer.add_connection('/velodyne_points', layout.CLOUD, typestore=codec.typestore())
         writer.write(connection, 5, codec.cloud(make_frame(0).scan))
-    with pytest.raises(BagError, match=r'without pairs; it holds /velodyne_points \(sensor_msgs/msg/PointCloud2\).*record'):
+    with pytest.raises(BagError, match=r'without pairs; it holds /velodyne_points \(.*PointCloud2\).*record'):
         PairedBag(tmp_path / 'raw')
     sqlite3.connect(tmp_path / 'old.db3').close()
     with pytest.raises(BagError):

@@ -160,6 +160,6 @@ def _open(path: Path) -> Reader:
         reader = Reader(path)
         reader.open()
     except (ReaderError, FileNotFoundError, OSError, EOFError, TypeError) as error:
-        raise BagError(f'{path} is damaged or was not finished ({str(error).rstrip(".")}): was recording killed, or the '
-                       'copy cut short? `mcap recover FILE -o NEW_FILE` saves what is in it') from None
+        raise BagError(f'{path} is damaged or was not finished ({str(error).rstrip(".")}): was recording killed, or '
+                       'the copy cut short? `mcap recover FILE -o NEW_FILE` saves what is in it') from None
     return reader

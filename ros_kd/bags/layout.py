@@ -6,16 +6,17 @@ All messages of a pair are logged at one time, the scan's stamp, in this order:
 
 1. for each camera that has an image in the pair
    - the image as the camera published it: sensor_msgs/CompressedImage or sensor_msgs/Image,
-   - `extrinsics`, geometry_msgs/TransformStamped: header.stamp = the image's stamp, header.frame_id = the camera's frame,
-     child_frame_id = the LiDAR's frame. It maps points of the LiDAR at the scan's stamp to the camera at the image's
-     stamp, the vehicle's motion between the two included,
+   - `extrinsics`, geometry_msgs/TransformStamped: header.stamp = the image's stamp, header.frame_id = the camera's
+     frame, child_frame_id = the LiDAR's frame. It maps points of the LiDAR at the scan's stamp to the camera at the
+     image's stamp, the vehicle's motion between the two included,
    - `labels`, sensor_msgs/Image mono8 (optional): the class id of each pixel, 255 = unknown;
 2. `pose`, geometry_msgs/PoseStamped (optional): the LiDAR in the fixed frame at the scan's stamp;
 3. the scan, sensor_msgs/PointCloud2. It is last, so a pair is complete exactly if its cloud is there.
 
 Latched topics hold from their log time on. All that are known are written before the first pair, and again before the
-first pair that they change for: /tf_static, `camera_info` of each camera, `label_info` (std_msgs/String: the taxonomy of
-the cloud's field gt_label, or of a camera's labels) and /rig (std_msgs/String: `Rig` as JSON), which names all topics.
+first pair that they change for: /tf_static, `camera_info` of each camera, `label_info` (std_msgs/String: the taxonomy
+of the cloud's field gt_label, or of a camera's labels) and /rig (std_msgs/String: `Rig` as JSON), which names all
+topics.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class CameraTopics:
         camera_info = camera_info or f'/{name}/camera_info'
         beside = camera_info.rsplit('/', 1)[0]
         return cls(name, frame_id, compressed, image or f'{beside}/image' + ('/compressed' if compressed else ''),
-                   camera_info, f'{beside}/extrinsics', labels or f'{beside}/labels', label_info or f'{beside}/label_info')
+                   camera_info, f'{beside}/extrinsics', labels or f'{beside}/labels',
+                   label_info or f'{beside}/label_info')
 
 
 @dataclass(frozen=True)

@@ -66,5 +66,5 @@ def image_pixels(message: ImageMessage) -> Pixels:
 
 
 def compressed_pixels(data: np.ndarray, image_format: str, origin: str) -> EncodedPixels:
-    """Return the pixels of a sensor_msgs/CompressedImage; its format may be 'bgr8; jpeg compressed bgr8' or the like."""
+    """Return the pixels of a sensor_msgs/CompressedImage; its format may be like 'bgr8; jpeg compressed bgr8'."""
     return EncodedPixels(data, 'png' if 'png' in image_format.lower() else 'jpeg', origin)

@@ -67,7 +67,8 @@ class PairedBag:
         if self.rig.intensity_scale:
             return self.rig.intensity_scale
         scans = [self._scan(number, 1.0) for number in sorted({0, len(self) // 2, len(self) - 1})]
-        return max(clouds.guess_intensity_scale(scan.intensity) if scan.intensity is not None else 1.0 for scan in scans)
+        return max((clouds.guess_intensity_scale(scan.intensity) for scan in scans if scan.intensity is not None),
+                   default=1.0)
 
     def _message(self, topic: str, stamp: int) -> Any:
         raw = self._index.at(topic, stamp)

@@ -74,8 +74,8 @@ class PairedBagWriter:
     def latch(self, topic: str, raw: Raw) -> bool:
         """Write a latched message before the next pair, unless the topic's last one had the same content.
 
-        On /tf_static, which many nodes publish, every message counts, not only the last. Returns whether it is new. Raises
-        BagError for a topic that the layout does not know.
+        On /tf_static, which many nodes publish, every message counts, not only the last. Returns whether it is new.
+        Raises BagError for a topic that the layout does not know.
         """
         if topic not in self._latched_topics:
             raise BagError(f'{topic} is no latched topic of the bag; those are {sorted(self._latched_topics)}')

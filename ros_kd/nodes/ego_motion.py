@@ -21,19 +21,23 @@ class EgoMotion:
 
     def __init__(self, node: Node, fixed_frame: str) -> None:
         self.fixed_frame = fixed_frame
-        self._log = node.get_logger()
+        self._node, self._log = node, node.get_logger()
         self._buffer = tf2_ros.Buffer(node=node)
         self._listener = tf2_ros.TransformListener(self._buffer, node)
         self._moving: bool | None = None if fixed_frame else False
 
-    def lidar_to_camera(self, camera: str, image_stamp: int, lidar: str, scan_stamp: int, last_try: bool) -> np.ndarray:
+    def standing(self) -> bool:
+        """Tell whether nobody publishes moving transforms, so that waiting for the fixed frame has little hope."""
+        return self._node.count_publishers('/tf') == 0
+
+    def lidar_to_camera(self, camera: str, image_stamp: int, lidar: str, scan_stamp: int,
+                        without_motion: bool) -> np.ndarray:
         """Return T_camera_lidar float64 [4, 4] from the scan's stamp to the image's (ns).
 
-        last_try: the pair will be given up otherwise, so a fixed frame that nobody knows is done without, from now on.
-        Raises NotYet.
+        without_motion: a fixed frame that nobody knows so far is done without, until it appears. Raises NotYet.
         """
         try:
-            if self._uses_fixed(lidar, last_try):
+            if self._uses_fixed(lidar, without_motion):
                 found = self._buffer.lookup_transform_full(
                     camera, Time(nanoseconds=image_stamp), lidar, Time(nanoseconds=scan_stamp), self.fixed_frame)
             else:
@@ -52,7 +56,7 @@ class EgoMotion:
         except tf2_ros.TransformException as error:
             raise NotYet(str(error)) from None
 
-    def _uses_fixed(self, lidar: str, last_try: bool) -> bool:
+    def _uses_fixed(self, lidar: str, without_motion: bool) -> bool:
         if self._moving or not self.fixed_frame:
             return bool(self._moving)
         if self._buffer.can_transform(self.fixed_frame, lidar, Time()):
@@ -60,7 +64,7 @@ class EgoMotion:
                 self._log.info(f'frame "{self.fixed_frame}" is there now: extrinsics include the motion of the vehicle')
             self._moving = True
             return True
-        if self._moving is None and not last_try:
+        if self._moving is None and not without_motion:
             raise NotYet(f'no transform from "{lidar}" to the fixed frame "{self.fixed_frame}"')
         if self._moving is None:
             self._log.warning(

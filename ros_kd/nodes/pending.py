@@ -19,6 +19,7 @@ from ros_kd.nodes.tally import Tally
 
 
 BACKLOG = 512 * 2**20  # bytes that may wait
+STANDING = 1.0  # seconds that a pair waits for a fixed frame while nobody publishes moving transforms
 
 
 @dataclass(frozen=True)
@@ -132,13 +133,15 @@ class PendingPairs:
                 recent.at(layout.header_stamp(pair.images[name])) is None for name, recent in self.labels.items()):
             return None
         lidar = _frame(self._points, pair.cloud)
-        views = tuple(self._view(name, image, lidar, pair.stamp, last_try) for name, image in pair.images.items())
+        without_motion = last_try or age >= STANDING and self._motion.standing()
+        views = tuple(self._view(name, image, lidar, pair.stamp, without_motion)
+                      for name, image in pair.images.items())
         return RawPair(pair.cloud, views, self._motion.pose(lidar, pair.stamp))
 
-    def _view(self, name: str, image: bytes, lidar: str, scan_stamp: int, last_try: bool) -> RawView:
+    def _view(self, name: str, image: bytes, lidar: str, scan_stamp: int, without_motion: bool) -> RawView:
         stamp, frame = layout.header_stamp(image), _frame(self._cameras[name].image, image)
         info = self._calibration(name, stamp)
-        matrix = self._motion.lidar_to_camera(frame, stamp, lidar, scan_stamp, last_try)
+        matrix = self._motion.lidar_to_camera(frame, stamp, lidar, scan_stamp, without_motion)
         labels = self.labels[name].at(stamp) if name in self.labels else None
         return RawView(name, image, info, matrix, labels)
 

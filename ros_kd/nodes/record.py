@@ -78,8 +78,8 @@ class Recorder(Node):
 
     def _declare(self) -> None:
         self._points = self.resolve_topic_name(declare(self, 'points', topics.POINTS, 'topic of the LiDAR'))
-        self._names = declare(self, 'cameras', [], 'cameras to record (<name>/image..., <name>/camera_info); empty: all '
-                              'that are published')
+        self._names = declare(self, 'cameras', [], 'cameras to record (<name>/image..., <name>/camera_info); empty: '
+                              'all that are published')
         output = declare(self, 'output', '', 'folder of the bag; empty: ./pairs_<date>_<time>')
         self._slop = declare(self, 'slop', 0.1, 'largest time between the messages of a pair, in seconds', 0.001, 10.0)
         self._queue = declare(self, 'queue', 20, 'messages kept of each topic while looking for their pair', 1, 1000)
@@ -90,8 +90,8 @@ class Recorder(Node):
         self._with_labels = labels == 'auto'
         self._max_pairs = declare(self, 'max_pairs', 0, 'end after so many pairs; 0 = never', 0, 2**31 - 1)
         self._every = declare(self, 'every', 1, 'record every n-th pair', 1, 10000)
-        self._reliability = declare(self, 'qos_reliability', 'auto', 'reliability of the subscriptions: auto = reliable '
-                                    'where all publishers are', choices=('auto', 'reliable', 'best_effort'))
+        self._reliability = declare(self, 'qos_reliability', 'auto', 'reliability of the subscriptions: auto = '
+                                    'reliable where all publishers are', choices=('auto', 'reliable', 'best_effort'))
         self._waits = Waits(
             declare(self, 'tf_timeout', 5.0, 'seconds that a pair waits for transforms and calibration', 0.0, 60.0),
             declare(self, 'label_timeout', 0.5, 'seconds that a pair waits for its label images', 0.0, 60.0))
@@ -163,7 +163,8 @@ class Recorder(Node):
         self.get_logger().info(f'pairing {self._points} with ' + ', '.join(
             camera.image + (' and its labels' if camera.labels else '') for camera in cameras))
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable[[bytes], Any], qos: QoSProfile | None = None) -> None:
+    def _subscribe(self, kind: type, topic: str, callback: Callable[[bytes], Any],
+                   qos: QoSProfile | None = None) -> None:
         qos = qos or sensor_qos(self, topic, self._reliability, 2 * self._queue)
         self.create_subscription(kind, topic, partial(self._guarded, topic, callback), qos, raw=True)
 

@@ -86,7 +86,8 @@ def explain_silence(node: Node, topic: str, kinds: tuple[str, ...], requested: R
         if requested == ReliabilityPolicy.RELIABLE and lossy:
             return (f'{topic} is published best effort by {lossy}, which a reliable subscription does not get: set '
                     'qos_reliability to best_effort')
-        return f'{topic} has {len(ends)} publisher(s) ({", ".join(end.node_name for end in ends)}), but none sends anything'
+        names = ', '.join(end.node_name for end in ends)
+        return f'{topic} has {len(ends)} publisher(s) ({names}), but none sends anything'
     similar = [f'{name} ({end.qos_profile.reliability.name.lower().replace("_", " ")})'
                for name, types in sorted(published(node).items()) if set(types) & set(kinds)
                for end in node.get_publishers_info_by_topic(name)[:1]]
@@ -94,5 +95,5 @@ def explain_silence(node: Node, topic: str, kinds: tuple[str, ...], requested: R
         return f'nobody publishes {topic}; topics of {wanted} published now: {", ".join(similar)}'
     rest = [f'{name} ({", ".join(types)})' for name, types in sorted(published(node).items())
             if not name.startswith(('/rosout', '/parameter_events', '/diagnostics'))]
-    return f'nobody publishes {topic}, nor any {wanted}; published now: {", ".join(rest) or "nothing"}. Is the driver ' \
-           'running, with the same ROS_DOMAIN_ID?'
+    return f'nobody publishes {topic}, nor any {wanted}; published now: {", ".join(rest) or "nothing"}. Is the ' \
+           'driver running, with the same ROS_DOMAIN_ID?'

@@ -39,7 +39,7 @@ LINGER = 1.0  # seconds that the node then stays, for the others
 
 
 class Replay(Node):
-    """Publishes `points`, the cameras' images, calibrations and labels, tf, tf_static, `odom` and, if wanted, /clock."""
+    """Publishes `points`, the cameras' images, calibrations and labels, tf, tf_static, `odom`, /clock."""
 
     def __init__(self) -> None:
         super().__init__('replay')
@@ -48,9 +48,11 @@ class Replay(Node):
         if len(self._dataset) == 0:
             raise ValueError(f'dataset {self._specification} has no frames')
         self._trajectory = self._dataset.trajectory
-        self._broadcaster, self._static = TransformBroadcaster(self), StaticTransformBroadcaster(self)
+        self._broadcaster = None if self._trajectory is None else TransformBroadcaster(self)
+        self._static = StaticTransformBroadcaster(self)
         self._mounts: dict[str, np.ndarray] = {}
         self._infos: dict[str, str] = {}
+        self._warned = False
         self._outputs: dict[str, Publisher] = {}
         self._shift = 0
         first = self._dataset[0]
@@ -65,12 +67,12 @@ class Replay(Node):
     def _declare(self) -> None:
         self._specification = declare(self, 'dataset', '', 'dataset to replay: a path, or kind:path?option=value')
         self._rate = declare(self, 'rate', 1.0, 'speed relative to real time', 0.01, 100.0)
-        self._loop = declare(self, 'loop', False, 'start again at the end; stamps are shifted by the length of a lap, so '
-                             'they keep rising, while the pose jumps back to the start')
-        self._stamps = declare(self, 'stamps', 'original', 'stamps of the dataset, or those of the moment of publishing',
+        self._loop = declare(self, 'loop', False, 'start again at the end; stamps are shifted by the length of a lap, '
+                             'so they keep rising, while the pose jumps back to the start')
+        self._stamps = declare(self, 'stamps', 'original', 'stamps of the dataset, or of the moment of publishing',
                                choices=('original', 'now'))
-        self._wait = declare(self, 'wait_for_subscribers', 5.0, 'seconds to wait at most until the points and each image '
-                             'have a subscriber; 0 starts at once', 0.0, 600.0)
+        self._wait = declare(self, 'wait_for_subscribers', 5.0, 'seconds to wait at most until the points and each '
+                             'image have a subscriber; 0 starts at once', 0.0, 600.0)
         self._with_clock = declare(self, 'clock', False, 'publish /clock, for nodes with use_sim_time')
         self._fixed = declare(self, 'fixed_frame', 'odom', 'frame that the poses refer to')
         self._base = declare(self, 'base_frame', 'base_link', 'frame of the vehicle')
@@ -114,6 +116,10 @@ class Replay(Node):
         new = [(name, value) for name, value in transforms
                if name not in self._mounts or np.abs(self._mounts[name] - value).max() > tolerance]
         if new:
+            if not self._warned and any(name in self._mounts for name, _ in new):
+                self._warned = True
+                self.get_logger().warning('the calibration of this dataset changes between frames; static transforms '
+                                          'cannot follow exactly, so take no extrinsics of this replay for training')
             self._mounts.update(new)
             head = messages.header(frame.stamp + self._shift, self._base)
             self._static.sendTransform([messages.transform_message(T, head, name) for name, T in self._mounts.items()])
@@ -129,10 +135,11 @@ class Replay(Node):
         self._shift = stamp - event.data_stamp
         if self._with_clock:
             self._publisher(Clock, '/clock').publish(Clock(clock=messages.to_time(stamp)))
+        if event.frame is not None:
+            self._announce(event.frame)
         if event.view is not None:
             self._publish_view(event.view, stamp)
         elif event.frame is not None:
-            self._announce(event.frame)
             head = messages.header(stamp, event.frame.scan.frame_id)
             self._points.publish(messages.cloud_message(clouds.records_from_scan(event.frame.scan), head))
             self._publish_odometry(event, stamp)
@@ -162,7 +169,7 @@ class Replay(Node):
 
     def _publish_pose(self, event: Event, stamp: int) -> None:
         pose = self._pose(event)
-        if pose is not None:
+        if pose is not None and self._broadcaster is not None:
             head = messages.header(stamp, self._fixed)
             self._broadcaster.sendTransform(messages.transform_message(pose, head, self._base))
 
@@ -234,8 +241,8 @@ class Replay(Node):
         self.get_logger().info(f'published {scans} scans of {self._dataset.name}')
         if self._label_images is not None and self._label_images.missing:
             self.get_logger().warning(
-                f'{self._label_images.missing} of {self._label_images.missing + self._label_images.found} images have no '
-                f'label image under {self._label_images.folder}')
+                f'{self._label_images.missing} of {self._label_images.missing + self._label_images.found} images have '
+                f'no label image under {self._label_images.folder}')
 
 
 def prefetched(source: Iterator[Any], stop: threading.Event, ahead: int = 16) -> Iterator[Any]:

@@ -49,7 +49,8 @@ def declare(node: Node, name: str, default: Any, description: str, low: float | 
     except Exception as error:  # rclpy has one class for each reason, and new ones with each release
         raise ValueError(f'parameter {name}: {error}; expected {limits}: {description}') from None
     if isinstance(default, float):
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or low is not None and not low <= value <= high:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or low is not None and not low <= value <= high:
             raise ValueError(f'parameter {name} is {value}, expected {limits}: {description}')
         return float(value)
     if isinstance(default, list) and isinstance(value, str):

@@ -136,7 +136,8 @@ def test_best_effort_sensors_without_odometry_are_recorded_and_bad_messages_surv
     bad.k = [0.0] * 9
     with NodeProcess('record', 60, output=tmp_path / 'pairs', points='/velodyne_points', tf_timeout=0.5,
                      max_pairs=3) as record:
-        wait_until(lambda: vehicle.points.get_subscription_count() and vehicle.info.get_subscription_count(), 'recorder')
+        wait_until(lambda: vehicle.points.get_subscription_count() and vehicle.info.get_subscription_count(),
+                   'recorder')
         time.sleep(0.5)
         vehicle.points.publish(b'\0\1\0\0\5\0')
         vehicle.info.publish(bad)

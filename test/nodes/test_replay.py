@@ -105,8 +105,8 @@ class Listener:
         for kind, topic, qos in (
                 (PointCloud2, 'points', 50), (CompressedImage, 'front/image/compressed', 50), (Image, 'rear/image', 50),
                 (CameraInfo, 'front/camera_info', 50), (Image, 'front/labels', 50), (TFMessage, '/tf', 500),
-                (TFMessage, '/tf_static', latched), (String, 'label_info', latched), (String, 'front/label_info', latched),
-                (Odometry, 'odom', 50), (Clock, '/clock', 500)):
+                (TFMessage, '/tf_static', latched), (String, 'label_info', latched),
+                (String, 'front/label_info', latched), (Odometry, 'odom', 50), (Clock, '/clock', 500)):
             self.heard[topic] = []
             self.node.create_subscription(kind, topic, self.heard[topic].append, qos)
 
@@ -187,7 +187,8 @@ def test_odometry_and_clock_follow_the_data(drive, heard):
 
 def test_stamps_may_be_those_of_the_moment(drive):
     listener, before = Listener(59), time.time_ns()
-    with NodeProcess('replay', 59, dataset=drive[0], stamps='now', loop=True, rate=4, wait_for_subscribers=30) as replay:
+    with NodeProcess('replay', 59, dataset=drive[0], stamps='now', loop=True, rate=4,
+                     wait_for_subscribers=30) as replay:
         while len(listener.heard['points']) < 12:
             assert replay.process.poll() is None, replay.text()
             listener.executor.spin_once(timeout_sec=0.05)
@@ -202,7 +203,8 @@ def test_stamps_may_be_those_of_the_moment(drive):
 
 def test_wrong_parameters_end_with_one_line():
     for parameters, expected in (({'dataset': 'kitty:x'}, 'unknown kind of dataset "kitty"'), ({}, 'dataset is empty'),
-                                 ({'dataset': '/nowhere'}, 'no dataset at /nowhere'), ({'rate': 0}, 'parameter rate is 0')):
+                                 ({'dataset': '/nowhere'}, 'no dataset at /nowhere'),
+                                 ({'rate': 0}, 'parameter rate is 0')):
         with NodeProcess('replay', 57, **parameters) as replay:
             status, text = replay.wait()
         assert status == 1 and expected in text and text.count('\n') == 1
