@@ -32,7 +32,12 @@ class Street:
     crossings: tuple[float, ...] = ()
 
     def _sample(self, values: np.ndarray, s: np.ndarray) -> np.ndarray:
-        return values[np.round(np.asarray(s) / self.path.step).astype(np.int64) % len(values)]
+        sample = np.asarray(s, np.float64) / self.path.step
+        index = np.floor(sample).astype(np.int64)
+        ratio = sample - index
+        if not self.path.closed:
+            index = np.clip(index, 0, len(values) - 2)
+        return values[index % len(values)] * (1 - ratio) + values[(index + 1) % len(values)] * ratio
 
     def half_width(self, s: np.ndarray | float, side: np.ndarray | float) -> np.ndarray:
         """Return the roadway's width (metres) on the `side` of the path (left > 0)."""
