@@ -29,11 +29,11 @@ class Augmentation:
     """What is drawn anew for each sample.
 
     rotation: about the vertical, degrees either way (180: every direction; a student that learns from a forward camera
-    needs it). flip: mirror left and right half of the time. scale: share by which lengths change either way. translation:
-    standard deviation in metres. dropout: the largest share of points that is dropped. intensity: share by which all
-    intensities change either way. noise: standard deviation in metres of each coordinate.
-    sector: degrees around the labelled direction that are kept when scans are combined; with a forward camera only, four
-    sectors of 90 degrees from four frames make one scan labelled all around. 0: scans stay whole.
+    needs it). flip: mirror left and right half of the time. scale: share by which lengths change either way.
+    translation: standard deviation in metres. dropout: the largest share of points that is dropped. intensity: share by
+    which all intensities change either way. noise: standard deviation in metres of each coordinate.
+    sector: degrees around the labelled direction that are kept when scans are combined; with a forward camera only,
+    four sectors of 90 degrees from four frames make one scan labelled all around. 0: scans stay whole.
     """
 
     rotation: float = 180.0
@@ -47,8 +47,8 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if not (0 <= self.dropout < 1 and 0 <= self.scale < 1 and 0 <= self.sector <= 180):
-            raise ValueError(f'augmentation with dropout {self.dropout}, scale {self.scale}, sector {self.sector}: expected '
-                             'dropout and scale in 0..1 (excluded), sector 0 to 180 degrees')
+            raise ValueError(f'augmentation with dropout {self.dropout}, scale {self.scale}, sector {self.sector}: '
+                             'expected dropout and scale in 0..1 (excluded), sector 0 to 180 degrees')
 
     @property
     def combined(self) -> int:
@@ -92,7 +92,7 @@ def _turn(angle: float) -> np.ndarray:
 
 
 def moved(sample: Sample, transform: np.ndarray) -> Sample:
-    """Return the sample with its points transformed by [4, 4]; its views still see the same points at the same pixels."""
+    """Return the sample with its points transformed by [4, 4]; its views still see them at the same pixels."""
     frame = sample.frame
     inverse = np.linalg.inv(transform)
     views = tuple(replace(view, lidar_to_camera=view.lidar_to_camera @ inverse) for view in frame.views)

@@ -1,7 +1,7 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""fit and validate: Lightning's command line with a run's folder, its checkpoints, its logs and its exported student."""
+"""fit and validate: Lightning's command line with a run's folder, checkpoints, logs and exported student."""
 
 from __future__ import annotations
 
@@ -63,10 +63,13 @@ class TrainingCLI(LightningCLI):
         config = self.config[self.subcommand].clone()
         for name in ('config', 'run', 'ckpt_path'):
             config.pop(name, None)
-        self.model.recipe = self._parser(self.subcommand).dump(config, skip_none=True, skip_validation=True)
+        parser = self._parser(self.subcommand)
         if self.trainer.is_global_zero:
             self.run_folder.mkdir(parents=True, exist_ok=True)
-            (self.run_folder / 'recipe.yaml').write_text(self.model.recipe)
+            (self.run_folder / 'recipe.yaml').write_text(parser.dump(config, skip_none=True, skip_validation=True))
+        config.data.pop('root')  # what others get says nothing about this machine
+        config.data.pop('cache')
+        self.model.recipe = parser.dump(config, skip_none=True, skip_validation=True)
 
     def fit(self, **kwargs: object) -> None:
         """Train; checkpoints are read without unpickling objects."""

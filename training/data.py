@@ -146,8 +146,8 @@ class _EpochOrder(Sampler):
 class _ResumableLoader(DataLoader):
     """A loader that goes on within an epoch where a checkpoint was written.
 
-    start: asked when the first batch of an epoch is: how many of its batches were learnt from already. (Lightning itself
-    restores a loader's state only after it has made the iterator, if the schedule asks for the number of steps.)
+    start: asked when the first batch of an epoch is: how many of its batches were learnt from already. (Lightning
+    itself restores a loader's state only after it has made the iterator, if the schedule asks for the number of steps.)
     """
 
     def __init__(self, *args: Any, start: Callable[[], int], **kwargs: Any) -> None:
@@ -170,11 +170,12 @@ def under(root: Path, specification: str) -> str:
 class Frames(LightningDataModule):
     """Datasets for training and validation, and the teacher that says what their images show.
 
-    train, val: dataset specifications, as `kitti_object:kitti_object?split=training`. root: the folder that their relative
-    paths, and the teacher's, start at. teacher: not needed by methods that learn from 3D labels. augmentation: of
-    training samples. batch_size: scans a step. neighbours: for sources with poses, how many frames before and after also
-    tell of a frame's points (they fill the near ring and the directions without a camera). cache: a folder that keeps
-    the targets between runs; without it, frames and targets stay in memory. workers: loader processes (need `cache`).
+    train, val: dataset specifications, as `kitti_object:kitti_object?split=training`. root: the folder that their
+    relative paths, and the teacher's, start at. teacher: not needed by methods that learn from 3D labels.
+    augmentation: of training samples. batch_size: scans a step. neighbours: for sources with poses, how many frames
+    before and after also tell of a frame's points (they fill the near ring and the directions without a camera).
+    cache: a folder that keeps the targets between runs; without it, frames and targets stay in memory.
+    workers: loader processes.
     """
 
     def __init__(self, train: list[str], val: list[str] | None = None, root: str = '.', teacher: Teacher | None = None,

@@ -81,7 +81,8 @@ class Evaluation:
         self.calibration = Calibration.empty()
         self.frames = 0
 
-    def add(self, frame: PairedFrame, label: np.ndarray, confidence: np.ndarray, only: np.ndarray | None = None) -> None:
+    def add(self, frame: PairedFrame, label: np.ndarray, confidence: np.ndarray,
+            only: np.ndarray | None = None) -> None:
         """Count a frame's labels uint8 [N] (ids of the taxonomy); `only` bool [N] leaves the other points out.
 
         Raises ValueError if the frame has no 3D labels.
@@ -106,8 +107,8 @@ class Evaluation:
         parts = {name: SubsetScore(part.total, int((part.support > 0).sum()), part.mean_iou, part.accuracy)
                  for name, part in self.parts.items() if part.total}
         return Report(labeller, datasets, self.taxonomy.name, labels, self.frames, whole.total, augmentation,
-                      whole.mean_iou, whole.accuracy, frequency_weighted_iou(whole), self.calibration.error, iou, support,
-                      parts)
+                      whole.mean_iou, whole.accuracy, frequency_weighted_iou(whole), self.calibration.error, iou,
+                      support, parts)
 
 
 def evaluate(labeller: Labeller, datasets: list[str], taxonomy: Taxonomy, augmentation: str = 'none',
@@ -133,9 +134,9 @@ def evaluate(labeller: Labeller, datasets: list[str], taxonomy: Taxonomy, augmen
 
 def show(report: Report, console: Console) -> None:
     """Print a report as tables."""
-    console.print(f'[bold]{report.labeller}[/] on {", ".join(report.datasets)}: {report.frames} frames, {report.points} '
-                  f'points labelled in "{report.labels}", classes {report.taxonomy}, test-time augmentation: '
-                  f'{report.test_time_augmentation}')
+    console.print(f'[bold]{report.labeller}[/] on {", ".join(report.datasets)}: {report.frames} frames, '
+                  f'{report.points} points labelled in "{report.labels}", classes {report.taxonomy}, '
+                  f'test-time augmentation: {report.test_time_augmentation}')
     scores = Table('mIoU %', 'accuracy %', 'fwIoU %', 'ECE %')
     scores.add_row(*(f'{100 * value:.1f}' for value in (
         report.mean_iou, report.accuracy, report.frequency_weighted_iou, report.calibration_error)))
@@ -157,7 +158,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument('--teacher', type=Path, metavar='RECIPE',
                       help='the teacher of a recipe (or of a run\'s recipe.yaml), at the points that cameras see')
     parser.add_argument('--root', type=Path, help='folder that the paths of the recipe\'s teacher start at')
-    parser.add_argument('--dataset', action='append', required=True, metavar='SPEC', help='kind:path?options; repeatable')
+    parser.add_argument('--dataset', action='append', required=True, metavar='SPEC',
+                        help='kind:path?options; repeatable')
     parser.add_argument('--taxonomy', default='street-12', help='classes to compare in (default: street-12)')
     parser.add_argument('--tta', type=int, default=1, metavar='N', help='average over N directions (default: 1, none)')
     parser.add_argument('--out', type=Path, help='write the report as JSON')

@@ -26,7 +26,8 @@ def find_run_checkpoint(path: Path) -> Path:
     if path.is_file():
         return path
     folder = path / 'checkpoints'
-    found = next((folder / name for name in ('best.ckpt', 'final.ckpt', 'last.ckpt') if (folder / name).is_file()), None)
+    candidates = [folder / name for name in ('best.ckpt', 'final.ckpt', 'last.ckpt')]
+    found = next((file for file in candidates if file.is_file()), None)
     if found is None:
         raise ValueError(f'{path} is no run: no best.ckpt, final.ckpt or last.ckpt in {folder}')
     return found

@@ -36,7 +36,7 @@ class Calibration:
         return cls(np.zeros(bins), np.zeros(bins), np.zeros(bins))
 
     def add(self, truth: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> None:
-        """Count points: class ids [N] and confidences 0..1 [N]; points with ignored truth or prediction are left out."""
+        """Count points: class ids [N] and confidences 0..1 [N]; those with ignored truth or prediction are left out."""
         known = (truth != IGNORE) & (predicted != IGNORE)
         bins = len(self.counts)
         place = np.clip((confidence[known] * bins).astype(np.int64), 0, bins - 1)

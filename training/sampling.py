@@ -14,8 +14,8 @@ import numpy as np
 class Grid:
     """Where the cells of a map [h, w] lie in its image.
 
-    A pixel u of the image (centres at whole numbers) lies at cell (u + 0.5) * scale - 0.5 + shift. A map that was resized
-    edge to edge has scale w / W and shift 0; strided convolutions and sub-sampling shift the centres of its cells.
+    A pixel u of the image (centres at whole numbers) lies at cell (u + 0.5) * scale - 0.5 + shift. A map that was
+    resized edge to edge has scale w / W and shift 0; sub-sampling shifts the centres of its cells.
     """
 
     scale: tuple[float, float]
@@ -46,7 +46,7 @@ def _corners(cells: np.ndarray, width: int, height: int) -> list[tuple[np.ndarra
 
 
 def bilinear(values: np.ndarray, uv: np.ndarray, grid: Grid = PIXELS) -> np.ndarray:
-    """Return float32 [M, C]: a map float [C, h, w], bilinear at pixels uv [M, 2]; the border's value beyond the border."""
+    """Return float32 [M, C]: a map [C, h, w], bilinear at pixels uv [M, 2]; beyond the border, the border's value."""
     channels, height, width = values.shape
     flat = np.ascontiguousarray(values.reshape(channels, -1).T)
     result = np.zeros((len(uv), channels), np.float32)
@@ -58,7 +58,7 @@ def bilinear(values: np.ndarray, uv: np.ndarray, grid: Grid = PIXELS) -> np.ndar
 def bilinear_votes(labels: np.ndarray, uv: np.ndarray, classes: int, grid: Grid = PIXELS) -> np.ndarray:
     """Return float32 [M, classes]: the share of each class among the four pixels around uv [M, 2], bilinearly weighted.
 
-    labels: uint8 [h, w]; ids that are no class (255) keep their share for themselves, so that rows may sum to less than 1.
+    labels: uint8 [h, w]; ids that are no class (255) keep their share for themselves: rows may sum to less than 1.
     """
     height, width = labels.shape
     votes = np.zeros((len(uv), classes), np.float32)

@@ -17,9 +17,9 @@ _MOVING = range(252, 260)  # raw ids of SemanticKITTI
 
 
 def subsets(frame: PairedFrame) -> dict[str, np.ndarray]:
-    """Return bool [N] by name: distance bins of 10 m and "nearer than 6 m"; inside and outside 40 degrees either side of
-    the LiDAR's x axis; inside and outside the cameras' views (geometrically, hidden points included; only for frames
-    with views); moving and static objects where the labels tell (SemanticKITTI).
+    """Return bool [N] by name: distance bins of 10 m, nearer and farther than 6 m; within and beyond 40 degrees either
+    side of the LiDAR's x axis; inside and outside the cameras' views (geometrically, hidden points included; only for
+    frames with views); moving and static objects where the labels tell (SemanticKITTI).
 
     Distances are horizontal, from the LiDAR.
     """

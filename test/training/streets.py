@@ -47,7 +47,7 @@ def frame() -> PairedFrame:
 
 
 def write_drive(folder: Path, frames: int, first_seed: int = 0) -> Path:
-    """Write streets as SemanticKITTI sequence 00 with images and labels, and a teacher's label images; return its root."""
+    """Write streets as SemanticKITTI sequence 00 with images and labels, and a teacher's label images."""
     sequence, answers = folder / 'data/sequences/00', folder / 'data/teacher/sequences/00/image_2'
     for part in ('velodyne', 'labels', 'image_2'):
         (sequence / part).mkdir(parents=True)

@@ -25,7 +25,8 @@ def segformer(tmp_path):
     torch.manual_seed(0)
     config = transformers.SegformerConfig(
         hidden_sizes=[8, 8, 8, 8], depths=[1] * 4, num_attention_heads=[1] * 4, decoder_hidden_size=8,
-        id2label={0: 'Road', 1: 'traffic-sign', 2: 'spaceship'}, label2id={'Road': 0, 'traffic-sign': 1, 'spaceship': 2})
+        id2label={0: 'Road', 1: 'traffic-sign', 2: 'spaceship'},
+        label2id={'Road': 0, 'traffic-sign': 1, 'spaceship': 2})
     network = transformers.SegformerForSemanticSegmentation(config)
     network.save_pretrained(tmp_path)
     transformers.SegformerImageProcessor(size={'height': 64, 'width': 128}).save_pretrained(tmp_path)
@@ -63,7 +64,8 @@ def test_a_folder_without_an_image_processor_is_prepared_as_for_imagenet(segform
 def test_a_universal_network_sums_its_queries(tmp_path):
     torch.manual_seed(0)
     config = transformers.MaskFormerConfig(
-        backbone_config=transformers.SwinConfig(embed_dim=8, depths=[1] * 4, num_heads=[1] * 4, window_size=2, image_size=64),
+        backbone_config=transformers.SwinConfig(embed_dim=8, depths=[1] * 4, num_heads=[1] * 4, window_size=2,
+                                                image_size=64),
         decoder_config=transformers.DetrConfig(d_model=16, encoder_layers=1, decoder_layers=1, num_queries=5,
                                                encoder_attention_heads=2, decoder_attention_heads=2),
         fpn_feature_size=32, mask_feature_size=32, num_labels=2, id2label={0: 'road', 1: 'car'})

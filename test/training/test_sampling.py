@@ -21,11 +21,11 @@ def test_a_pixels_own_value_is_returned_at_its_centre():
 def test_a_smaller_map_is_sampled_as_torch_enlarges_it(size):
     width, height = 20, 16
     values = np.random.default_rng(1).random((3, size[1], size[0]), np.float32)
-    enlarged = torch.nn.functional.interpolate(torch.from_numpy(values)[None], (height, width), mode='bilinear')[0].numpy()
+    enlarged = torch.nn.functional.interpolate(torch.from_numpy(values)[None], (height, width), mode='bilinear')
     v, u = np.mgrid[:height, :width]
     uv = np.stack([u.ravel(), v.ravel()], 1).astype(np.float32)
     sampled = bilinear(values, uv, Grid.covering(size, (width, height)))
-    assert np.allclose(sampled, enlarged.reshape(3, -1).T, atol=1e-5)
+    assert np.allclose(sampled, enlarged[0].numpy().reshape(3, -1).T, atol=1e-5)
 
 
 def test_every_second_cell_of_a_map_lies_where_that_cell_was():

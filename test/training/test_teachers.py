@@ -82,7 +82,8 @@ def test_what_was_ahead_before_teaches_what_is_beside_now_unless_it_moves():
     make = TeacherTargets(FrameLabels('cityscapes'), STREET)
     targets = make(now, [before])
     direct = make(before)
-    assert len(targets) > 0.9 * len(direct) and set(targets.index) <= set(project(before.points, before.views[0], None).index)
+    assert len(targets) > 0.9 * len(direct)
+    assert set(targets.index) <= set(project(before.points, before.views[0], None).index)
     assert (now.points[targets.index, 0] < 0).all()
     cars = replace(before.views[0], label_pixels=RawPixels(np.full((60, 80), 13, np.uint8)))
     assert len(make(now, [replace(before, views=(cars,))])) == 0
@@ -129,7 +130,8 @@ def _on_disk(tmp_path, frame: PairedFrame):
 
 def test_label_files_are_found_by_the_longest_ending_of_the_images_path(tmp_path):
     view = _on_disk(tmp_path, street())
-    for place, class_id in (('image_2/000001.png', 5), ('drive/image_2/000001.png', 8), ('other/image_2/000001.png', 1)):
+    for place, class_id in (('image_2/000001.png', 5), ('drive/image_2/000001.png', 8),
+                            ('other/image_2/000001.png', 1)):
         (tmp_path / 'answers' / place).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / 'answers' / place), np.full((60, 80), class_id, np.uint8))
     teacher = LabelFiles(tmp_path / 'answers')
@@ -138,7 +140,8 @@ def test_label_files_are_found_by_the_longest_ending_of_the_images_path(tmp_path
     with pytest.raises(ValueError, match=r'drive/image_2/000001.png has shape \(30, 40\).*80x60'):
         teacher.probabilities(view, np.zeros((1, 2), np.float32))
     with pytest.raises(ValueError, match='no answer for .*x/y.png'):
-        LabelFiles(tmp_path / 'data').probabilities(replace(view, pixels=ImageFile(tmp_path / 'x/y.png')), np.zeros((1, 2)))
+        elsewhere = replace(view, pixels=ImageFile(tmp_path / 'x/y.png'))
+        LabelFiles(tmp_path / 'data').probabilities(elsewhere, np.zeros((1, 2)))
 
 
 def test_feature_files_give_the_softmax_of_the_classifier(tmp_path):

@@ -57,8 +57,8 @@ class Answer:
 
 
 class Method(LightningModule):
-    """Given a batch of paired frames, a teacher and a student: named losses. What a method adds for training stays in it;
-    only `student` is exported.
+    """Given a batch of paired frames, a teacher and a student: named losses. What a method adds for training stays in
+    it; only `student` is exported.
 
     needs_images: whether batches must carry the frames' views.
     """
@@ -70,7 +70,8 @@ class Method(LightningModule):
         super().__init__()
         self.taxonomy = get_taxonomy(taxonomy)
         self.spec, self.optimisation = student, optimisation
-        self.student = build_student(student.architecture, len(student.inputs.columns), len(self.taxonomy), student.width)
+        channels = len(student.inputs.columns)
+        self.student = build_student(student.architecture, channels, len(self.taxonomy), student.width)
         self.recipe = ''
         self._confusions: dict[str, Confusion] = {}
 

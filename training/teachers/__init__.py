@@ -34,6 +34,6 @@ class Teacher(ABC):
     def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
         """Return float32 [M, len(taxonomy)] for pixels uv float32 [M, 2] of the view's image.
 
-        Rows sum to at most 1: what is missing is no class of the taxonomy. Raises ValueError naming the image if there is
-        no answer for it.
+        Rows sum to at most 1: what is missing is no class of the taxonomy. Raises ValueError naming the image if there
+        is no answer for it.
         """

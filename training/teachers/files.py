@@ -25,8 +25,8 @@ def answer_for(view: CameraView, folder: Path, suffix: str) -> Path:
     ValueError naming the image and the folder if there is none.
     """
     if not isinstance(view.pixels, ImageFile):
-        raise ValueError(f'the image of camera "{view.name}" is no file ({type(view.pixels).__name__}), so no answer can '
-                         f'be found for it under {folder}: use a teacher that looks at the image, or FrameLabels')
+        raise ValueError(f'the image of camera "{view.name}" is no file ({type(view.pixels).__name__}), so no answer '
+                         f'can be found for it under {folder}: use a teacher that looks at the image, or FrameLabels')
     parts = view.pixels.path.absolute().with_suffix(suffix).parts[1:]
     for start in range(len(parts)):
         candidate = folder.joinpath(*parts[start:])
@@ -65,7 +65,7 @@ class LabelFiles(_OnDisk):
         super().__init__(folder, taxonomy)
 
     def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
-        """Return the share of each class around the pixels; see Teacher. Raises ValueError for an image of another size."""
+        """Return the share of each class around the pixels; see Teacher. Raises ValueError if the sizes differ."""
         path = answer_for(view, self.folder, '.png')
         labels = ImageFile(path).read()
         if labels.shape != (view.camera.height, view.camera.width):
@@ -108,7 +108,8 @@ class FeatureFiles(_OnDisk):
     second pixel, in each direction, of the network's feature maps, which cover the image from edge to edge; 1 if all.
     """
 
-    def __init__(self, folder: Path, taxonomy: str = 'cityscapes', temperature: float = 1.0, subsampling: int = 1) -> None:
+    def __init__(self, folder: Path, taxonomy: str = 'cityscapes', temperature: float = 1.0,
+                 subsampling: int = 1) -> None:
         super().__init__(folder, taxonomy)
         self.temperature = temperature
         self.shift = 0.5 - 0.5 / subsampling  # of the first cell's centre, in cells; see sampling.Grid

@@ -88,7 +88,7 @@ class HuggingFace(Teacher):
         if image.ndim == 2:
             image = np.repeat(image[..., None], 3, 2)
         output = self.network(pixel_values=self._prepare(image).to(self.device))
-        if hasattr(output, 'masks_queries_logits'):  # MaskFormer, eq. 2: classes of the queries, weighted by their masks
+        if hasattr(output, 'masks_queries_logits'):  # the queries' classes, weighted by their masks (MaskFormer)
             classes = output.class_queries_logits[0].softmax(-1)[:, :-1]
             scores = torch.einsum('qc,qhw->chw', classes, output.masks_queries_logits[0].sigmoid())
             scores = scores / scores.sum(0).clamp(min=1)
