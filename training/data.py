@@ -203,6 +203,8 @@ class Frames(LightningDataModule):
             # Others only fill what training lacks; validation asks about this frame's own cameras.
             neighbours = self.neighbours if part == 'train' else 0
             self._frames[part] = PreparedFrames(sources, maker, neighbours, self.cache, method.needs_images)
+            if self.cache is None and not method.needs_images:
+                self._frames[part].targets(len(self._frames[part]))  # before loader processes would each make their own
         if stage == 'fit' and not len(self._frames['train']):
             raise ValueError(f'no frames to train on in {self.train}')
 
@@ -216,7 +218,8 @@ class Frames(LightningDataModule):
         order = _EpochOrder(len(frames), self.seed, lambda: self.trainer.current_epoch)
         samples = _Augmented(frames, self.augmentation, self.seed)
         return _ResumableLoader(samples, self.batch_size, sampler=order, collate_fn=Batch.of, num_workers=self.workers,
-                                drop_last=len(frames) >= self.batch_size, start=self._batches_done)
+                                drop_last=len(frames) >= self.batch_size, start=self._batches_done,
+                                persistent_workers=self.workers > 0)
 
     def _batches_done(self) -> int:
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready

@@ -52,6 +52,8 @@ def test_fit_export_predict_and_evaluate(recipe, tmp_path, capsys):
     info = read_info(run / 'student.safetensors')
     assert info.taxonomy.name == 'street-12' and info.inputs.voxel_size == 0.5 and 'SoftLabels' in info.recipe
     assert info.scores[0].value > 0.9
+    assert main(['validate', *recipe[1:], *validated, '--run', str(run), '--ckpt_path', 'best']) == 0
+    assert 'val/miou' in capsys.readouterr().out
     out = tmp_path / 'scores.json'
     assert main(['evaluate', '--checkpoint', str(run / 'student.safetensors'), '--dataset', f'semantickitti:{root}',
                  '--tta', '2', '--out', str(out), '--pictures', str(tmp_path / 'pictures')]) == 0
