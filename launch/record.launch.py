@@ -17,8 +17,10 @@ ARGUMENTS = (
     ('points', 'points', 'topic of the LiDAR'),
     ('max_pairs', '0', 'end after so many pairs; 0 = at Ctrl+C'),
     ('dataset', '', 'replay this dataset and record it, for example kitti_raw:/data/2011_09_26_drive_0013_sync'),
-    ('rate', '1.0', 'with dataset: speed relative to real time'),
+    ('rate', '1.0', 'with dataset or sim: speed relative to real time'),
     ('label_images', '', 'with dataset: folder of label images that repeats the paths of the images'),
+    ('seed', '0', 'with sim: which town'),
+    ('camera_rate_scale', '1.0', 'with sim: images a second relative to 10 Hz in front and 5 Hz to the sides'),
     ('namespace', '', 'namespace of the nodes and of the sensors'),
 )
 SWITCHES = (
@@ -53,7 +55,9 @@ def generate_launch_description() -> LaunchDescription:
         parameters=[{'dataset': value('dataset'), 'label_images': value('label_images'), 'rate': value('rate'),
                      'wait_for_subscribers': 60.0, 'clock': value('use_sim_time')}],
         condition=IfCondition(PythonExpression(["'", value('dataset'), "' != ''"])))
-    vehicle = Node(executable='sim', name='sim', **common, condition=IfCondition(value('sim')))
+    vehicle = Node(executable='sim', name='sim', **common, condition=IfCondition(value('sim')), parameters=[
+        PathJoinSubstitution([FindPackageShare('ros_kd'), 'config', 'sim.yaml']),
+        {name: value(name) for name in ('seed', 'camera_rate_scale', 'rate')}])
     return LaunchDescription([
         *(DeclareLaunchArgument(name, default_value=default, description=text) for name, default, text in ARGUMENTS),
         *(DeclareLaunchArgument(name, default_value='false', choices=['true', 'false'], description=text)

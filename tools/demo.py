@@ -56,7 +56,7 @@ def steps(out: Path, pairs: int, scans: int) -> list[Step]:
     return [
         Step('Drive through a simulated town and record camera-LiDAR pairs',
              [ros2, 'launch', 'ros_kd', 'record.launch.py', 'sim:=true', 'use_sim_time:=true', 'seed:=1',
-              f'max_pairs:={pairs}', f'output:={bag}'], out / '1-record.log', ('pairs', 'ERROR', 'WARN')),
+              'camera_rate_scale:=0.2', 'rate:=10.0', f'max_pairs:={pairs}', f'output:={bag}'], out / '1-record.log', ('pairs', 'ERROR', 'WARN')),
         Step('Distil what the images show into a LiDAR-only student',
              [python, '-m', 'training', 'fit', '--config', 'training/recipes/simulated.yaml', '--run', str(run),
               '--data.train', f'["bag:{bag}"]'], out / '2-distil.log', ('epoch', 'Epoch', 'rror')),

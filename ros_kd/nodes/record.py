@@ -51,7 +51,7 @@ class Input(SimpleFilter):
         super().__init__()
         self.topic, self.kinds, self.what = topic, kinds, what
         self.reliability: ReliabilityPolicy | None = None
-        self.last = time.monotonic()
+        self.last: float | None = None  # seconds of the recorder's clock
         self.silent = False
 
 
@@ -186,7 +186,7 @@ class Recorder(Node):
     # ---- from message to pair
 
     def _on_message(self, source: Input, raw: bytes) -> None:
-        source.last, source.silent = time.monotonic(), False
+        source.last, source.silent = self._seconds(), False
         message = RawMessage(raw)
         self._tally.received[source.what] += 1
         source.signalMessage(message)
@@ -202,9 +202,15 @@ class Recorder(Node):
 
     # ---- what the user gets to know
 
+    def _seconds(self) -> float:
+        """Simulated time where it is followed: a slow simulation is not a silent one."""
+        simulated = self.get_parameter('use_sim_time').value
+        return self.get_clock().now().nanoseconds * 1e-9 if simulated else time.monotonic()
+
     def _watch(self) -> None:
-        now = time.monotonic()
+        now = self._seconds()
         for source in self._inputs:
+            source.last = now if source.last is None or source.last > now else source.last
             if not source.silent and now - source.last > self._input_timeout:
                 source.silent = True
                 self.get_logger().warning(f'no message within {self._input_timeout:g} s: ' + explain_silence(
