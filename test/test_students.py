@@ -59,6 +59,12 @@ def test_preparing_leaves_the_scan_as_it_is_even_if_it_is_read_only():
     assert np.array_equal(scan.points, before)
 
 
+def test_an_intensity_that_is_nan_counts_as_zero():
+    points = np.zeros((2, 3), np.float32)
+    batch = InputSpec(columns=('intensity',)).prepare([Scan(0, points, np.array([np.nan, 1], np.float32))])
+    assert batch.tensor.features.tolist() == [[0.5]]
+
+
 def test_a_missing_column_is_refused_by_name_with_what_to_do():
     scan = Scan(0, np.zeros((1, 3), np.float32), ring=np.zeros(1, np.uint16))
     with pytest.raises(InputError, match=r'"intensity".*\[\'x\', \'y\', \'z\', \'ring\'\].*without intensity'):

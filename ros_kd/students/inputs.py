@@ -120,16 +120,14 @@ class InputSpec:
         cell = voxels.floor()
         packed = packing.pack_unchecked(cell.long(), point_scan[rows] if len(scans) > 1 else None)
         keys, voxel = torch.unique(packed, return_inverse=True)
-        intensity = self._column([scan.intensity for scan in scans], device)[rows] if self._uses_intensity else None
+        intensity = None
+        if 'intensity' in self.columns:  # a NaN would spread to all voxels around
+            intensity = self._column([scan.intensity for scan in scans], device)[rows].nan_to_num_(0.0, 1.0, 0.0)
         columns = torch.stack([COLUMNS[name](_Points(metres, voxels, cell, intensity)) for name in self.columns], 1)
         features = columns.new_zeros(len(keys), columns.shape[1]).index_add_(0, voxel, columns)
         features /= torch.bincount(voxel, minlength=len(keys))[:, None]
         point_voxel = torch.full((len(points),), -1, device=device).index_copy_(0, rows, voxel)
         return VoxelBatch(SparseTensor(keys, features, 1, len(scans), backend=backend), point_voxel, point_scan)
-
-    @property
-    def _uses_intensity(self) -> bool:
-        return 'intensity' in self.columns
 
     @staticmethod
     def _column(arrays: Sequence[np.ndarray], device: torch.device | str, empty: tuple[int, ...] = (0,)) -> Tensor:
