@@ -122,8 +122,8 @@ def test_deskewed_and_raw_scans_are_the_same_points_of_the_world(simulation, sca
     rows = np.arange(0, len(raw), 50)
     poses = simulation.world_from_lidar(STAMP + np.round(raw.time[rows] * 1e9).astype(np.int64))
     world = np.einsum('nij,nj->ni', poses[:, :3, :3], raw.points[rows]) + poses[:, :3, 3]
-    np.testing.assert_allclose(world, extrinsics.apply(simulation.world_from_lidar(STAMP), scan.points[rows].astype(float)),
-                               atol=2e-3)
+    deskewed = extrinsics.apply(simulation.world_from_lidar(STAMP), scan.points[rows].astype(float))
+    np.testing.assert_allclose(world, deskewed, atol=2e-3)
     moved = np.linalg.norm(raw.points - scan.points, axis=1)
     assert moved[raw.time > 0.09].min() > 0.4  # the vehicle drives: the last points differ by what it drove
 
@@ -156,8 +156,8 @@ def test_drive_is_smooth_even_from_lap_to_lap(simulation):
     assert np.abs(np.diff(speed)).max() < 0.35
     turn = np.einsum('nij,nij->n', poses[1:, :3, :3], poses[:-1, :3, :3])
     assert np.degrees(np.arccos(np.clip((turn - 1) / 2, -1, 1))).max() < 1.2
-    np.testing.assert_allclose(poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2), np.tile(np.eye(3), (len(poses), 1, 1)),
-                               atol=1e-9)
+    square = poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2)
+    np.testing.assert_allclose(square, np.tile(np.eye(3), (len(poses), 1, 1)), atol=1e-9)
 
 
 def test_everybody_moves_at_a_plausible_speed(simulation):

@@ -81,7 +81,8 @@ class SimulatedDrive:
         simulation = self.simulation
         stamp = simulation.rig.lidar.stamp(number, EPOCH)
         views = tuple(self._view(camera.name, stamp) for camera in simulation.rig.cameras)
-        return PairedFrame(simulation.scan(stamp), views, f'{simulation.seed}-{number:06d}', simulation.world_from_lidar(stamp))
+        key = f'{simulation.seed}-{number:06d}'
+        return PairedFrame(simulation.scan(stamp), views, key, simulation.world_from_lidar(stamp))
 
     def _view(self, name: str, stamp: int) -> CameraView:
         simulation, model = self.simulation, self.simulation.rig.camera(name)

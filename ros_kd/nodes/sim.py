@@ -73,11 +73,11 @@ class Sim(Node):
         self._duration = declare(self, 'duration', 0.0, 'simulated seconds until the end; 0: endless', 0.0, 1e6)
         self._frames = declare(self, 'frames', 0, 'scans until the end; 0: endless', 0, 10 ** 9)
         self._loop = declare(self, 'loop', False, 'start the same drive again at its end (time jumps back), else exit')
-        self._wait = declare(self, 'wait_for_subscribers', 5.0, 'seconds to wait at most until points and images have a '
-                             'subscriber each; 0 starts at once', 0.0, 600.0)
+        self._wait = declare(self, 'wait_for_subscribers', 5.0, 'seconds to wait at most until points and images '
+                             'have a subscriber each; 0 starts at once', 0.0, 600.0)
         self._with_clock = declare(self, 'clock', True, 'publish /clock, for nodes with use_sim_time')
         self._with_labels = declare(self, 'labels', True, 'publish the true classes of points and pixels')
-        self._compressed = declare(self, 'compressed', True, 'publish <camera>/image/compressed instead of <camera>/image')
+        self._compressed = declare(self, 'compressed', True, 'publish <camera>/image/compressed, not <camera>/image')
         self._quality = declare(self, 'jpeg_quality', 90, 'of compressed images', 1, 100)
         self._workers = declare(self, 'workers', 2, 'processes that render; each takes a core and 0.5 GB', 1, 64)
         self._fixed = declare(self, 'fixed_frame', 'odom', 'frame that the odometry refers to')
@@ -92,8 +92,8 @@ class Sim(Node):
         names = declare(self, 'cameras', ['front', 'left', 'right'], 'cameras of the vehicle')
         width = declare(self, 'image_width', 960, 'pixels', 16, 8192)
         height = declare(self, 'image_height', 540, 'pixels', 16, 8192)
-        scale = declare(self, 'camera_rate_scale', 1.0, 'images a second relative to the rig\'s (front 10 Hz, others 5 Hz)',
-                        0.001, 10.0)
+        scale = declare(self, 'camera_rate_scale', 1.0, 'images a second, relative to 10 Hz of the front camera and '
+                        '5 Hz of the others', 0.001, 10.0)
         deskewed = declare(self, 'deskewed', True, 'points in the LiDAR\'s frame at the scan\'s stamp, as with motion '
                            'compensation; false: each in the frame at its own time')
         rig = Rig().only(tuple(names)).sized(width, height).paced(scale)
@@ -231,7 +231,8 @@ class Sim(Node):
         return not stop.is_set()
 
 
-def _ahead(pool: ThreadPoolExecutor, measure: Callable[[Due], Any], dues: Iterator[Due]) -> Iterator[tuple[Due, Future]]:
+def _ahead(pool: ThreadPoolExecutor, measure: Callable[[Due], Any],
+           dues: Iterator[Due]) -> Iterator[tuple[Due, Future]]:
     """Yield what is due with its measurement, of which at most AHEAD have been begun."""
     waiting: deque[tuple[Due, Future]] = deque()
     for due in dues:

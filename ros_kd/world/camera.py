@@ -113,7 +113,8 @@ class Renderer:
         self._scene, self._ground, self._parts, self._sun = scene, ground, parts, sun.astype(np.float32)
         self._rays: dict[CameraModel, np.ndarray] = {}
 
-    def expose(self, model: CameraModel, world_from_optical: np.ndarray, time: float, rng: np.random.Generator) -> Exposure:
+    def expose(self, model: CameraModel, world_from_optical: np.ndarray, time: float,
+               rng: np.random.Generator) -> Exposure:
         """Return the image taken at `time` (s) from a pose float64 [4, 4]."""
         if model not in self._rays:
             self._rays[model] = pixel_directions(model)
@@ -141,7 +142,8 @@ class Renderer:
         labels[rows] = spot.label
         return textures.ground(spot, self._surface(patch, model))
 
-    def _lit(self, model: CameraModel, hits: Hits, origins: np.ndarray, directions: np.ndarray, time: float) -> np.ndarray:
+    def _lit(self, model: CameraModel, hits: Hits, origins: np.ndarray, directions: np.ndarray,
+             time: float) -> np.ndarray:
         """Return 0 (shadow) to 1 (sun) for each pixel, from shadow rays of every fourth."""
         rows = np.arange(len(directions)).reshape(model.height, model.width)[::2, ::2]
         flat = rows.reshape(-1)
@@ -159,9 +161,10 @@ class Renderer:
         along = np.take(table.along, part, 0)
         slant = np.maximum(_dot(patch.normals, -patch.directions), np.float32(0.08))
         footprint = patch.distance * np.float32(1 / model.camera.K[0, 0]) / np.sqrt(slant)
-        return textures.Surface(patch.points, x * along[:, 0] + y * along[:, 1], z, footprint, np.take(table.color, part, 0),
-                                np.take(table.size, part, 0), np.take(table.style, part), patch.triangle,
-                                np.sqrt(x * x + y * y + z * z))
+        return textures.Surface(
+            patch.points, u=x * along[:, 0] + y * along[:, 1], v=z, footprint=footprint, triangle=patch.triangle,
+            color=np.take(table.color, part, 0), size=np.take(table.size, part, 0), style=np.take(table.style, part),
+            reach=np.sqrt(x * x + y * y + z * z))
 
     def _shade(self, patch: _Patch, albedo: np.ndarray, kind: Material) -> np.ndarray:
         """Return linear colours [M, 3]: Lambert's law for sun and sky, reflections on paint and glass, haze."""

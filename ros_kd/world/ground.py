@@ -22,7 +22,7 @@ _LINE = 0.13
 
 @dataclass(frozen=True, eq=False)
 class Street:
-    """A path with its widths at each sample [K], metres: roadway to the left and right of the path, sidewalks beyond."""
+    """A path with its widths at each sample [K], metres: roadway left and right of the path, sidewalks beyond."""
 
     path: Path
     left: np.ndarray
@@ -148,8 +148,8 @@ class Ground:
 
 
 def _remap(raster: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Bilinear samples [N, C] of a raster [H, W, C] at cells [N, 2] (column, row); OpenCV wants a map below 2^15 wide."""
-    width = 1024
+    """Bilinear samples [N, C] of a raster [H, W, C] at cells [N, 2] (column, row)."""
+    width = 1024  # OpenCV takes no map with a side beyond 2^15
     rows = max(-(-len(cells) // width), 1)
     padded = np.zeros((rows * width, 2), np.float32)
     padded[:len(cells)] = cells
@@ -172,7 +172,8 @@ def _street_distance(street: Street, xy: np.ndarray, count: int) -> tuple[np.nda
     low, cell = coarse[0, 0], _CELL * stride
     for s in np.arange(0, path.length, 2.0):
         centre = path.at(s)[0]
-        (c0, r0), (c1, r1) = (np.clip((centre + sign * (_REACH + 2) - low) / cell, 0, None).astype(int) for sign in (-1, 1))
+        (c0, r0), (c1, r1) = (np.clip((centre + reach - low) / cell, 0, None).astype(int)
+                              for reach in (-_REACH - 2, _REACH + 2))
         window = np.s_[r0:r1 + 1, c0:c1 + 1]
         distance = ((coarse[window] - centre) ** 2).sum(-1)
         closer = distance < best[window]

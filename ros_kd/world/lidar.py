@@ -23,7 +23,7 @@ _GLASS_PASSES = 0.7
 
 
 def beam_directions(model: LidarModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return directions float32 [columns * beams, 3] in the sensor's frame, times (s after the start) and rings [...]."""
+    """Return directions float32 [columns * beams, 3] in the sensor's frame, times (s after the start) and rings."""
     azimuth = np.pi - np.arange(model.columns) * 2 * np.pi / model.columns
     elevation = np.radians(np.linspace(model.top, model.bottom, model.beams))
     a, e = np.meshgrid(azimuth, elevation, indexing='ij')

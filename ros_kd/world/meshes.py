@@ -81,7 +81,7 @@ class PartTable:
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """vertices: float32 [V, 3], metres. faces: int32 [F, 3]. part: int32 [F], rows of the table that `Solids` filled."""
+    """Triangles. vertices: float32 [V, 3], metres. faces: int32 [F, 3]. part: int32 [F], rows of a part table."""
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -111,7 +111,7 @@ class Solids:
         self.add(corners, [[0, 1, 2], [0, 2, 3]], part)
 
     def hexahedron(self, corners: np.ndarray, part: Part, sides: Part | None = None) -> None:
-        """Add eight corners [8, 3], four below and four above in the same order; `sides`: the part of the four walls."""
+        """Add eight corners [8, 3], four below and four above in the same order; `sides`: the part of the walls."""
         bottom_top = [[0, 2, 1], [0, 3, 2], [4, 5, 6], [4, 6, 7]]
         walls = [face for i, j in ((0, 1), (1, 2), (2, 3), (3, 0)) for face in ([i, j, j + 4], [i, j + 4, i + 4])]
         if sides is None:
@@ -177,8 +177,8 @@ def box_corners(low: tuple[float, float, float], high: tuple[float, float, float
 @lru_cache
 def _sphere(around: int = 9, across: int = 6) -> tuple[np.ndarray, np.ndarray]:
     """A unit sphere of `across` bands with `around` corners each: vertices [V, 3], faces [F, 3]."""
-    latitude, longitude = np.meshgrid(np.linspace(0, np.pi, across + 1), np.arange(around) * 2 * np.pi / around, indexing='ij')
-    vertices = np.stack([np.sin(latitude) * np.cos(longitude), np.sin(latitude) * np.sin(longitude), np.cos(latitude)], -1)
+    down, turn = np.meshgrid(np.linspace(0, np.pi, across + 1), np.arange(around) * 2 * np.pi / around, indexing='ij')
+    vertices = np.stack([np.sin(down) * np.cos(turn), np.sin(down) * np.sin(turn), np.cos(down)], -1)
     band, i = (grid.reshape(-1) for grid in np.meshgrid(np.arange(across), np.arange(around), indexing='ij'))
     a, b = band * around + i, band * around + (i + 1) % around
     upper, lower = np.stack([a, a + around, b + around], 1), np.stack([a, b + around, b], 1)
@@ -192,5 +192,6 @@ def _circle(sides: int) -> tuple[np.ndarray, np.ndarray]:
     turn = np.arange(sides) * 2 * np.pi / sides
     i = np.arange(sides)
     j = (i + 1) % sides
-    faces = [(i, j, j + sides), (i, j + sides, i + sides), (j, i, i * 0 + 2 * sides), (i + sides, j + sides, i * 0 + 2 * sides + 1)]
+    low, high = np.full(sides, 2 * sides), np.full(sides, 2 * sides + 1)
+    faces = [(i, j, j + sides), (i, j + sides, i + sides), (j, i, low), (i + sides, j + sides, high)]
     return np.stack([np.cos(turn), np.sin(turn)], 1), np.concatenate([np.stack(face, 1) for face in faces])

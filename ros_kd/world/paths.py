@@ -56,7 +56,7 @@ class Path:
         return xy + left * np.asarray(lateral)[..., None], heading
 
     def locate(self, xy: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Refine guesses `s` [N] of the nearest metre to points [N, 2]; return `s` and the lateral distance (left > 0)."""
+        """Refine guesses `s` [N] of the nearest metre to points [N, 2]; return `s` and metres to the left."""
         for _ in range(2):
             centre, heading = self.at(s)
             s = s + (xy[:, 0] - centre[:, 0]) * np.cos(heading) + (xy[:, 1] - centre[:, 1]) * np.sin(heading)

@@ -27,7 +27,7 @@ class Tracer:
         self.radius = float(np.linalg.norm(mesh.vertices, axis=1).max())
 
     def cast(self, origins: np.ndarray, directions: np.ndarray, limit: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return distance, triangle (-1: none) and triangle normal (not of unit length) of the nearest hit before `limit`.
+        """Return distance, triangle (-1: none) and its normal (not of unit length) of the nearest hit before `limit`.
 
         origins, directions: float32 [N, 3]. limit: float32 [N], metres.
         """
@@ -55,7 +55,7 @@ class Actor:
 class Rays:
     """N rays of one exposure. origins, directions (of unit length): float32 [N, 3], world. reach: metres.
 
-    start, duration: seconds; `when`: float32 [N], the share of the duration after which each ray leaves (None: at once).
+    start, duration: seconds; `when`: float32 [N], the share of the duration after which a ray leaves (None: at once).
     window: the rows of rays that may meet a sphere, from its centre [3] (world) and radius.
     """
 
@@ -101,7 +101,8 @@ class Scene:
         n, d = hits.normal.T, rays.directions.T
         facing = n[0] * d[0] + n[1] * d[1] + n[2] * d[2]
         length = np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
-        hits.normal *= (np.where(facing > 0, np.float32(-1), np.float32(1)) / np.maximum(length, np.float32(1e-12)))[:, None]
+        sign = np.where(facing > 0, np.float32(-1), np.float32(1))
+        hits.normal *= (sign / np.maximum(length, np.float32(1e-12)))[:, None]
         hits.distance[hits.part < 0] = FAR
         return hits
 
@@ -130,7 +131,7 @@ class Scene:
         hits.actor[rows] = True
 
     def shadowed(self, points: np.ndarray, sun: np.ndarray, time: float) -> np.ndarray:
-        """Return bool [N]: something hides the sun (unit vector towards it) from points float32 [N, 3] at `time` (s)."""
+        """Return bool [N]: something hides the sun (unit vector to it) from points float32 [N, 3] at `time` (s)."""
         if len(points) == 0:
             return np.zeros(0, bool)
         sun = sun.astype(np.float32)

@@ -1,7 +1,10 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The sensors of the simulated vehicle and where they sit. base_link: on the ground, x ahead, y left, z up (REP-105)."""
+"""The sensors of the simulated vehicle and where they sit.
+
+The vehicle's frame, base_link, lies on the ground: x ahead, y left, z up (REP-103, REP-105).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ BODY_FROM_OPTICAL = extrinsics.from_rotation(np.array([[0, 0, 1], [-1, 0, 0], [0
 
 @dataclass(frozen=True)
 class CameraModel:
-    """A camera with a global shutter. fov: horizontal, degrees. rate: Hz. phase: s from a scan's start to an exposure."""
+    """A camera with a global shutter. fov: horizontal, degrees. rate: Hz. phase: s from a scan to an exposure."""
 
     name: str
     mount: Mount
@@ -51,8 +54,8 @@ class CameraModel:
     def camera(self) -> Camera:
         """The calibration; the lens has no distortion."""
         focal = self.width / 2 / np.tan(np.radians(self.fov) / 2)
-        return Camera(self.width, self.height, np.array([[focal, 0, (self.width - 1) / 2], [0, focal, (self.height - 1) / 2],
-                                                         [0, 0, 1]]))
+        u, v = (self.width - 1) / 2, (self.height - 1) / 2
+        return Camera(self.width, self.height, np.array([[focal, 0, u], [0, focal, v], [0, 0, 1]]))
 
     @property
     def base_from_optical(self) -> np.ndarray:

@@ -13,6 +13,7 @@ _PAINTS = ((0.55, 0.04, 0.03), (0.03, 0.08, 0.35), (0.65, 0.66, 0.67), (0.03, 0.
            (0.75, 0.75, 0.73), (0.04, 0.20, 0.10), (0.60, 0.40, 0.05), (0.10, 0.25, 0.45))
 _CLOTHES = ((0.5, 0.05, 0.05), (0.05, 0.08, 0.25), (0.05, 0.05, 0.05), (0.55, 0.55, 0.5), (0.1, 0.3, 0.12),
             (0.6, 0.35, 0.05), (0.25, 0.10, 0.30), (0.15, 0.35, 0.45))
+_HAIRS = ((0.05, 0.03, 0.02), (0.25, 0.15, 0.06), (0.02, 0.02, 0.02))
 _SKINS = ((0.60, 0.35, 0.24), (0.25, 0.13, 0.08), (0.45, 0.25, 0.16))
 
 
@@ -62,7 +63,8 @@ def car(rng: np.random.Generator) -> Solids:
     nose, tail = half * 0.86, half * 0.9
     _loft(solids, [(rear, tail, tail * 0.95, 0.32, belt - 0.22), (rear + 0.12, half, half * 0.95, 0.22, belt - 0.02),
                    (rear + 1.2, half, half * 0.95, 0.2, belt), (front - 1.35, half, half * 0.95, 0.2, belt),
-                   (front - 0.35, half, half * 0.93, 0.22, bonnet), (front, nose, nose * 0.9, 0.3, bonnet - 0.2)], paint)
+                   (front - 0.35, half, half * 0.93, 0.22, bonnet),
+                   (front, nose, nose * 0.9, 0.3, bonnet - 0.2)], paint)
     back = {0: 0.25, 1: 1.0, 2: 0.12, 3: 0.08}[int(kind)]
     rake = {0: 0.45, 1: 0.6, 2: 0.3, 3: 0.12}[int(kind)]
     low = [(rear + back, half * 0.93), (front - 1.15, half * 0.93)]
@@ -74,9 +76,10 @@ def car(rng: np.random.Generator) -> Solids:
     solids.hexahedron(corners, paint, glass)
     middle = (top[0][0] + top[1][0]) / 2
     for side in (-1, 1):  # the pillar between the doors, and the mirror
-        solids.quad([(middle - 0.06, side * half * 0.945, belt - 0.05), (middle + 0.06, side * half * 0.945, belt - 0.05),
-                     (middle + 0.05, side * half * 0.772, roof), (middle - 0.05, side * half * 0.772, roof)], paint)
-        solids.box((front - 1.35, side * (half + 0.06) - 0.07, belt), (front - 1.25, side * (half + 0.06) + 0.07, belt + 0.13), paint)
+        low, high, outer = side * half * 0.945, side * half * 0.772, side * (half + 0.06)
+        solids.quad([(middle - 0.06, low, belt - 0.05), (middle + 0.06, low, belt - 0.05),
+                     (middle + 0.05, high, roof), (middle - 0.05, high, roof)], paint)
+        solids.box((front - 1.35, outer - 0.07, belt), (front - 1.25, outer + 0.07, belt + 0.13), paint)
     _wheels(solids, 'car', (rear + 0.8, front - 0.8), half, 0.32)
     _lights(solids, 'car', front, rear, half, belt - 0.38)
     return solids
@@ -104,7 +107,8 @@ def truck(rng: np.random.Generator) -> Solids:
     solids.box((rear, -0.45, 0.6), (cab, 0.45, 0.95), dark)
     for side in (-1, 1):
         solids.box((rear + 1.9, side * half - 0.04, 0.45), (cab - 1.0, side * half + 0.04, 0.9), dark)
-        solids.box((front - 0.35, side * (half + 0.15) - 0.1, 1.55), (front - 0.2, side * (half + 0.15) + 0.1, 2.05), dark)
+        mirror = side * (half + 0.15)
+        solids.box((front - 0.35, mirror - 0.1, 1.55), (front - 0.2, mirror + 0.1, 2.05), dark)
     _wheels(solids, 'truck', (rear + 1.2, front - 1.0), half * 0.98, 0.47)
     _lights(solids, 'truck', front + 0.01, rear, half, 0.85)
     return solids
@@ -115,14 +119,15 @@ def person(rng: np.random.Generator, phase: float, seated: bool = False) -> Soli
     solids, tall = Solids(), rng.uniform(0.92, 1.08)
     shirt, trousers = (Part('person', Material.CLOTH, _CLOTHES[rng.integers(len(_CLOTHES))], 0.5) for _ in range(2))
     skin = Part('person', Material.CLOTH, _SKINS[rng.integers(len(_SKINS))], 0.45)
-    hair = Part('person', Material.CLOTH, ((0.05, 0.03, 0.02), (0.25, 0.15, 0.06), (0.02, 0.02, 0.02))[rng.integers(3)], 0.2)
+    hair = Part('person', Material.CLOTH, _HAIRS[rng.integers(3)], 0.2)
     swing = 0.0 if seated else 0.42 * np.sin(phase)
     hip, shoulder = 0.86 * tall, 1.40 * tall
     lean = 0.18 if seated else 0.03
     for side, angle in ((-1, swing), (1, -swing)):
         start = np.array([0, side * 0.10, hip])
-        knee = start + (0.38 if seated else 0.42 * np.sin(angle), side * (0.08 if seated else 0), -0.2 if seated else -0.40)
-        foot = knee + ((-0.12, 0, -0.42) if seated else (0.42 * np.sin(angle - abs(angle) * 0.5) - 0.02, 0, -0.41 * tall))
+        bent = 0.42 * np.sin(angle - abs(angle) * 0.5) - 0.02
+        knee = start + ((0.38, side * 0.08, -0.2) if seated else (0.42 * np.sin(angle), 0, -0.40))
+        foot = knee + ((-0.12, 0, -0.42) if seated else (bent, 0, -0.41 * tall))
         solids.cylinder(start, knee, 0.09, trousers, 0.07, 8)
         solids.cylinder(knee, foot, 0.07, trousers, 0.05, 8)
         solids.box(tuple(foot - (0.07, 0.05, 0.06)), tuple(foot + (0.18, 0.05, 0.03)), hair)
@@ -154,8 +159,9 @@ def two_wheeler(rng: np.random.Generator, ridden: bool) -> Solids:
         _loft(solids, [(-0.75, 0.13, 0.12, 0.35, 0.72), (-0.1, 0.16, 0.14, 0.25, 0.72)], frame)
         solids.box((-0.75, -0.13, 0.72), (0.0, 0.13, 0.80), dark)
         solids.box((-0.15, -0.16, 0.22), (0.45, 0.16, 0.30), frame)
-        solids.hexahedron(np.array([(0.40, -0.2, 0.25), (0.48, -0.2, 0.25), (0.48, 0.2, 0.25), (0.40, 0.2, 0.25),
-                                    (0.30, -0.18, 0.95), (0.38, -0.18, 0.95), (0.38, 0.18, 0.95), (0.30, 0.18, 0.95)]), frame)
+        shield = [(0.40, -0.2, 0.25), (0.48, -0.2, 0.25), (0.48, 0.2, 0.25), (0.40, 0.2, 0.25),
+                  (0.30, -0.18, 0.95), (0.38, -0.18, 0.95), (0.38, 0.18, 0.95), (0.30, 0.18, 0.95)]
+        solids.hexahedron(np.array(shield), frame)
         solids.box((-0.95, -0.18, 0.78), (-0.6, 0.18, 1.1), dark)
     else:
         for start, end in (((-0.55, 0, 0.34), (-0.15, 0, 0.30)), ((-0.15, 0, 0.30), (0.40, 0, 0.78)),

@@ -14,6 +14,8 @@ from ros_kd.world.meshes import Material, Part, Solids, box_corners
 
 _WALLS = ((0.36, 0.13, 0.09), (0.55, 0.47, 0.36), (0.62, 0.58, 0.52), (0.45, 0.30, 0.20), (0.60, 0.50, 0.30),
           (0.40, 0.42, 0.45), (0.27, 0.10, 0.07), (0.52, 0.38, 0.34))
+_TILES = ((0.30, 0.09, 0.05), (0.12, 0.11, 0.11), (0.20, 0.12, 0.08))
+_WOODS = ((0.35, 0.20, 0.10), (0.6, 0.6, 0.57), (0.22, 0.13, 0.07))
 _GREENS = ((0.07, 0.16, 0.03), (0.10, 0.20, 0.04), (0.05, 0.12, 0.03), (0.15, 0.20, 0.05))
 _SIGNS = ('disc', 'triangle', 'disc', 'square', 'octagon', 'board')
 
@@ -41,13 +43,14 @@ def building(rng: np.random.Generator, width: float, depth: float, floors: int) 
 
 
 def _roof(solids: Solids, rng: np.random.Generator, x: float, depth: float, height: float, color: tuple) -> None:
-    tiles = Part('building', Material.ROOF, [(0.30, 0.09, 0.05), (0.12, 0.11, 0.11), (0.20, 0.12, 0.08)][rng.integers(3)], 0.3)
+    tiles = Part('building', Material.ROOF, _TILES[rng.integers(len(_TILES))], 0.3)
     if rng.random() < 0.35:
         solids.box((-x - 0.15, -0.15, height), (x + 0.15, depth + 0.15, height + 0.35), tiles)
         return
     rise, over = rng.uniform(0.28, 0.45) * depth, 0.4
     ridge, eaves = height + rise, height - over * 2 * rise / depth
-    front = [(-x - over, -over, eaves), (x + over, -over, eaves), (x + over, depth / 2, ridge), (-x - over, depth / 2, ridge)]
+    half = x + over
+    front = [(-half, -over, eaves), (half, -over, eaves), (half, depth / 2, ridge), (-half, depth / 2, ridge)]
     solids.quad(front, tiles)
     solids.quad([(a, depth - b, c) for a, b, c in front], tiles)
     gable = Part('building', Material.PLASTER, color, 0.45, size=(0.0, 0.0))
@@ -63,7 +66,7 @@ def fence(rng: np.random.Generator, length: float) -> Solids:
     """A picket fence, a railing or a garden wall along x."""
     solids, kind = Solids(), rng.integers(3)
     if kind == 0:
-        height, wood = rng.uniform(0.9, 1.7), [(0.35, 0.20, 0.10), (0.6, 0.6, 0.57), (0.22, 0.13, 0.07)][rng.integers(3)]
+        height, wood = rng.uniform(0.9, 1.7), _WOODS[rng.integers(len(_WOODS))]
         part = Part('fence', Material.WOOD, wood, 0.45)
         pitch = 0.16
         for x in np.arange(-length / 2, length / 2, pitch):
@@ -76,7 +79,8 @@ def fence(rng: np.random.Generator, length: float) -> Solids:
             solids.box((x, 0, 0), (x + 0.03, 0.03, 1.15), part)
         for z in (0.12, 1.05):
             solids.box((-length / 2, 0, z), (length / 2, 0.04, z + 0.05), part)
-        solids.box((-length / 2, -0.08, -0.3), (length / 2, 0.12, 0.14), Part('fence', Material.STONE, (0.4, 0.4, 0.4), 0.4))
+        base = Part('fence', Material.STONE, (0.4, 0.4, 0.4), 0.4)
+        solids.box((-length / 2, -0.08, -0.3), (length / 2, 0.12, 0.14), base)
     else:
         height = rng.uniform(0.7, 1.6)
         stone = Part('fence', Material.STONE, (0.42, 0.38, 0.33), 0.45)

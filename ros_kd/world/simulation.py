@@ -31,7 +31,7 @@ class _Sway:
 
 
 class Simulation:
-    """The town of `seed` with its traffic, and a vehicle with the sensors of `rig`. Stamps are nanoseconds from EPOCH on.
+    """The town of `seed` with its traffic, and a vehicle with the sensors of `rig`. Stamps are ns from EPOCH on.
 
     Everything is a function of seed and stamp: the order of calls does not matter. What only measurements need is built
     with the first of them.
@@ -104,4 +104,5 @@ class Simulation:
     def expose(self, name: str, stamp: int) -> Exposure:
         """Return the image and the label image that the camera `name` takes at `stamp` (ns)."""
         rng = np.random.default_rng((self.seed, stamp, 3))
-        return self._renderer.expose(self.rig.camera(name), self.world_from_camera(name, stamp), (stamp - EPOCH) * 1e-9, rng)
+        pose, time = self.world_from_camera(name, stamp), (stamp - EPOCH) * 1e-9
+        return self._renderer.expose(self.rig.camera(name), pose, time, rng)

@@ -57,7 +57,8 @@ def noise(x: np.ndarray, y: np.ndarray, metres: float, exponent: float = 1.2) ->
     grid *= scale
     grid -= np.floor(grid * np.float32(1 / 512)) * 512
     grid = grid.reshape(2, rows, width)
-    return cv2.remap(_tile(exponent), grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP).reshape(-1)[:len(x)]
+    values = cv2.remap(_tile(exponent), grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return values.reshape(-1)[:len(x)]
 
 
 def scatter(index: np.ndarray, salt: int = 0) -> np.ndarray:
@@ -125,7 +126,8 @@ def _wall(surface: Surface, brick: bool) -> np.ndarray:
     color[frame] = np.where(scatter(surface.style[frame]) < 0.6, 0.62, 0.10)[:, None]
     curtain = scatter(cell, 3)
     glass = np.stack([0.05 + 0.05 * y, 0.065 + 0.06 * y, 0.08 + 0.075 * y], 1) * (0.6 + 1.2 * curtain[:, None] ** 3)
-    color[pane] = np.where(door[pane, None], np.float32([0.12, 0.07, 0.04]) * (0.6 + 1.4 * curtain[pane, None]), glass[pane])
+    panel = np.float32([0.12, 0.07, 0.04]) * (0.6 + 1.4 * curtain[pane, None])
+    color[pane] = np.where(door[pane, None], panel, glass[pane])
     return color
 
 
@@ -150,37 +152,43 @@ def _stone(surface: Surface) -> np.ndarray:
 def _leaf(surface: Surface) -> np.ndarray:
     """Leaves vary one by one; those deep inside a crown get less light."""
     tone = 0.65 + 0.7 * scatter(surface.triangle)
-    depth = np.clip(0.45 + 0.65 * surface.reach / np.maximum(surface.size[:, 0], 0.3), 0.5, 1.15)
-    low = np.where(surface.size[:, 1] > 0, np.clip(0.85 + 0.25 * surface.v / np.maximum(surface.size[:, 1], 0.3), 0.5, 1.15), 0.9)
-    return surface.color * (tone * np.where(surface.size[:, 1] > 0, depth, 1.0) * low)[:, None]
+    radius, half_height = np.maximum(surface.size, 0.3).T
+    depth = np.clip(0.45 + 0.65 * surface.reach / radius, 0.5, 1.15)
+    low = np.clip(0.85 + 0.25 * surface.v / half_height, 0.5, 1.15)
+    return surface.color * (tone * np.where(surface.size[:, 1] > 0, depth * low, 0.9))[:, None]
 
 
 def _bark(surface: Surface) -> np.ndarray:
-    return surface.color * (1 + 0.3 * noise(surface.point[:, 0] * 4 + surface.point[:, 1] * 4, surface.point[:, 2], 2.0))[:, None]
+    x, y, z = surface.point.T
+    return surface.color * (1 + 0.3 * noise(4 * (x + y), z, 2.0))[:, None]
 
 
 def _plain(surface: Surface) -> np.ndarray:
     return surface.color
 
 
-_RED, _BLUE, _WHITE, _YELLOW, _BLACK = (np.float32(c) for c in ((0.60, 0.02, 0.02), (0.02, 0.09, 0.48), (0.75, 0.75, 0.75),
-                                                               (0.75, 0.52, 0.02), (0.03, 0.03, 0.03)))
+_RED, _BLUE, _WHITE, _YELLOW, _BLACK = np.float32(
+    [(0.60, 0.02, 0.02), (0.02, 0.09, 0.48), (0.75, 0.75, 0.75), (0.75, 0.52, 0.02), (0.03, 0.03, 0.03)])
 
 
 def _sign(surface: Surface) -> np.ndarray:
-    """No entry, speed limit, warning, stop, parking, direction board; the back of all is grey."""
+    """No entry, speed limit, warning, stop, parking, direction board, number plate."""
     size = np.maximum(surface.size, 0.05)
     x, y, style = surface.u / size[:, 0], surface.v / size[:, 1], surface.style
     r = np.hypot(x, y)
-    glyph = (np.abs(x) < 0.45) & (np.abs(np.abs(y) - 0.18) < 0.09) | (np.abs(np.abs(x) - 0.3) < 0.09) & (np.abs(y) < 0.27)
-    letter = (np.abs(x + 0.25) < 0.1) & (np.abs(y) < 0.6) | (np.abs(np.hypot(x + 0.05, y - 0.28) - 0.26) < 0.09) & (x > -0.25)
-    border = (np.abs(x) > 0.93) | (np.abs(y) > 0.86)
-    letters = (np.abs(y) < 0.35) & (np.mod(x * 5.2, 1) < 0.62) & (np.abs(x) < 0.72)
+    across, up = np.abs(x), np.abs(y)
+    glyph = (across < 0.45) & (np.abs(up - 0.18) < 0.09) | (np.abs(across - 0.3) < 0.09) & (up < 0.27)
+    bow = (np.abs(np.hypot(x + 0.05, y - 0.28) - 0.26) < 0.09) & (x > -0.25)
+    letter = (np.abs(x + 0.25) < 0.1) & (up < 0.6) | bow
+    border = (across > 0.93) | (up > 0.86)
+    letters = (up < 0.35) & (np.mod(x * 5.2, 1) < 0.62) & (across < 0.72)
+    mark = (across < 0.1) & (y < 0.35)
     # The distance to the slanted edges tells a triangle's border.
-    slant = (0.66 - y) / 1.9 - np.abs(x) * 0.85
-    looks = {0: ((np.abs(y) < 0.2) & (np.abs(x) < 0.72), _WHITE, _RED), 1: (r > 0.76, _RED, np.where(glyph[:, None], _BLACK, _WHITE)),
-             2: ((slant < 0.16) | (y < -0.34), _RED, np.where((np.abs(x) < 0.1)[:, None] & (y < 0.35)[:, None], _BLACK, _WHITE)),
-             3: ((np.abs(y) < 0.22) & (np.mod(x * 3.2, 1) < 0.7) & (np.abs(x) < 0.7), _WHITE, _RED),
+    slant = (0.66 - y) / 1.9 - across * 0.85
+    looks = {0: ((up < 0.2) & (across < 0.72), _WHITE, _RED),
+             1: (r > 0.76, _RED, np.where(glyph[:, None], _BLACK, _WHITE)),
+             2: ((slant < 0.16) | (y < -0.34), _RED, np.where(mark[:, None], _BLACK, _WHITE)),
+             3: ((up < 0.22) & (np.mod(x * 3.2, 1) < 0.7) & (across < 0.7), _WHITE, _RED),
              4: (letter, _WHITE, _BLUE), 5: (border | letters, _BLACK, _YELLOW), 9: (letters, _BLACK, _WHITE)}
     color = np.empty((len(x), 3), np.float32)
     for number, (mask, first, second) in looks.items():
@@ -193,5 +201,5 @@ def _sign(surface: Surface) -> np.ndarray:
 PAINTERS: dict[int, Callable[[Surface], np.ndarray]] = {
     Material.BRICK: lambda surface: _wall(surface, True), Material.PLASTER: lambda surface: _wall(surface, False),
     Material.ROOF: _roof, Material.WOOD: _wood, Material.STONE: _stone, Material.LEAF: _leaf, Material.BARK: _bark,
-    Material.SIGN: _sign, Material.PLAIN: _plain, Material.METAL: _plain, Material.PAINT: _plain, Material.GLASS: _plain,
-    Material.LIGHT: _plain, Material.CLOTH: _plain}
+    Material.SIGN: _sign, **dict.fromkeys((Material.PLAIN, Material.METAL, Material.PAINT, Material.GLASS, Material.LIGHT,
+                                           Material.CLOTH), _plain)}

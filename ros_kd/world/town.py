@@ -55,7 +55,8 @@ def grow(seed: int) -> Town:
     rng = np.random.default_rng((seed, 0))
     path = closed_loop(rng)
     junctions = _junctions(rng, path)
-    streets = [_ring(rng, path, [s for s, _ in junctions])] + [_side_street(rng, path, s, side) for s, side in junctions]
+    streets = [_ring(rng, path, [s for s, _ in junctions])]
+    streets += [_side_street(rng, path, s, side) for s, side in junctions]
     extent = float(np.ceil(max(np.abs(street.path.points).max() for street in streets) / 2) * 2 + 44)
     waves = rng.normal(0, 1, (5, 2))
     waves *= (2 * np.pi / rng.uniform(90, 200, (5, 1))) / np.linalg.norm(waves, axis=1)[:, None]
@@ -88,14 +89,16 @@ def _ring(rng: np.random.Generator, path: Path, junctions: list[float]) -> Stree
     for junction in junctions:
         clear *= np.clip((np.abs((s - junction + path.length / 2) % path.length - path.length / 2) - 10) / 6, 0, 1)
     left, right = (LANE + 0.15 + PARKING * zones(share, 1.6) * clear for share in (0.5, 0.6))
-    left_walk, right_walk = (0.25 + rng.uniform(1.9, 2.8) * np.maximum(zones(share, 1.0), 1 - clear) for share in (0.75, 0.85))
+    left_walk, right_walk = (0.25 + rng.uniform(1.9, 2.8) * np.maximum(zones(share, 1.0), 1 - clear)
+                             for share in (0.75, 0.85))
     crossings = tuple(junction + 9.5 for junction in junctions[::2])
     return Street(path, left, right, left_walk, right_walk, crossings)
 
 
 def _side_street(rng: np.random.Generator, ring: Path, s: float, side: int) -> Street:
     start, heading = ring.at(s)
-    path = branch(start, float(heading) + side * np.pi / 2, rng.uniform(48, 70) if side < 0 else 46.0, rng.uniform(-0.5, 0.5))
+    length = rng.uniform(48, 70) if side < 0 else 46.0  # there is less room inside the ring
+    path = branch(start, float(heading) + side * np.pi / 2, length, rng.uniform(-0.5, 0.5))
     half, walk = rng.uniform(2.6, 3.4), rng.uniform(1.4, 2.2)
     width = np.full(len(path.points), half)
     return Street(path, width, width, np.full(len(width), walk), np.full(len(width), walk))
@@ -109,8 +112,10 @@ class _Planter:
     ground: Ground
     solids: Solids
 
-    def _put(self, thing: Solids, xy: np.ndarray, heading: float, level: float = 0.0) -> None:
+    def _put(self, thing: Solids, xy: np.ndarray, heading: float, side: int = 1, level: float = 0.0) -> None:
+        """Place a thing along a street's heading; on its right side (-1) half a turn keeps y away from the street."""
         pose = np.eye(4)
+        heading += np.pi if side < 0 else 0.0
         pose[:2, :2] = [[np.cos(heading), -np.sin(heading)], [np.sin(heading), np.cos(heading)]]
         pose[:3, 3] = (*xy, self.ground.elevation(xy) + level)
         self.solids.place(thing, pose)
@@ -135,10 +140,11 @@ class _Planter:
         while s < street.path.length - 3:
             xy, heading = street.path.beside(s, side * (street.half_width(s, side) + off))
             if self.ground.edge(xy[None])[0] > off - 0.15:
-                self._put(_turned(make(self.rng), side), xy, float(heading))
+                self._put(make(self.rng), xy, float(heading), side)
             s += self.rng.uniform(*gap)
 
-    def _fits(self, xy: np.ndarray, heading: float, width: float, depth: float, side: int, clearance: float = 0.4) -> bool:
+    def _fits(self, xy: np.ndarray, heading: float, width: float, depth: float, side: int,
+              clearance: float = 0.4) -> bool:
         u, v = np.meshgrid(np.linspace(-width / 2, width / 2, 9), np.linspace(0, depth, 6))
         ahead, out = np.array([np.cos(heading), np.sin(heading)]), side * np.array([-np.sin(heading), np.cos(heading)])
         return bool((self.ground.beyond_walk(xy + u.reshape(-1, 1) * ahead + v.reshape(-1, 1) * out) > clearance).all())
@@ -154,16 +160,17 @@ class _Planter:
         spot = street.path.beside(s, side * (edge + setback))[0]
         if house and self._fits(spot, heading, width, depth, side):
             thing = scenery.building(rng, width * rng.uniform(0.75, 0.98), depth, int(rng.integers(2, 5)))
-            self._put(_turned(thing, side), spot, heading)
+            self._put(thing, spot, heading, side)
         elif self._fits(front, heading, width, 10, side):
             for _ in range(rng.integers(2, 6)):
                 u, v = rng.uniform(-width / 2, width / 2), rng.uniform(2.5, 12)
                 spot = street.path.beside(s + u, side * (edge + v))[0]
                 if self.ground.beyond_walk(spot[None])[0] > 1.0:
-                    self._put(scenery.tree(rng, rng.uniform(5, 10)) if rng.random() < 0.6 else scenery.bush(rng), spot, 0.0)
+                    plant = scenery.tree(rng, rng.uniform(5, 10)) if rng.random() < 0.6 else scenery.bush(rng)
+                    self._put(plant, spot, 0.0)
         if (not house or setback > 2) and self._fits(front, heading, width - 1, 1, side, 0.1):
             barrier = scenery.hedge if rng.random() < 0.4 else scenery.fence
-            self._put(_turned(barrier(rng, width - 1), side), front, heading)
+            self._put(barrier(rng, width - 1), front, heading, side)
         self._background(street, side, s, width, edge + rng.uniform(16, 24))
 
     def _background(self, street: Street, side: int, s: float, width: float, off: float) -> None:
@@ -172,7 +179,7 @@ class _Planter:
             return
         if rng.random() < 0.5:
             thing = scenery.building(rng, width * 0.9, rng.uniform(8, 11), int(rng.integers(2, 6)))
-            self._put(_turned(thing, side), spot, float(heading))
+            self._put(thing, spot, float(heading), side)
         else:
             self._put(scenery.tree(rng, rng.uniform(6, 11)), spot, 0.0)
 
@@ -196,7 +203,8 @@ class _Planter:
             nearest = path.points[np.linalg.norm(path.points - spot, axis=1).argmin()]
             towards = float(np.arctan2(*(nearest - spot)[::-1])) + np.pi / 2
             if self.rng.random() < 0.45:
-                self._put(scenery.building(self.rng, self.rng.uniform(9, 16), 8.0, int(self.rng.integers(2, 5))), spot, towards)
+                width, floors = self.rng.uniform(9, 16), int(self.rng.integers(2, 5))
+                self._put(scenery.building(self.rng, width, 8.0, floors), spot, towards)
             else:
                 self._put(scenery.tree(self.rng, self.rng.uniform(6, 12)), spot, 0.0)
 
@@ -213,18 +221,8 @@ class _Planter:
                 if self.rng.random() < 0.85 and (ring.half_width(reach, side) > LANE + PARKING - 0.05).all():
                     lateral = ring.half_width(s, side) - (1.12 if kind < 2 else 0.7)
                     xy, heading = ring.path.beside(s, side * lateral)
-                    self._put(thing, xy, float(heading) + (np.pi if side > 0 else 0.0), -CURB)
+                    self._put(thing, xy, float(heading), -side, -CURB)
                 s += length + self.rng.uniform(0, 1.5)
-
-
-def _turned(thing: Solids, side: int) -> Solids:
-    """Turn a thing that was built with y away from the street to its side."""
-    turned = Solids()
-    pose = np.eye(4)
-    if side < 0:
-        pose[:2, :2] = [[-1, 0], [0, -1]]
-    turned.place(thing, pose)
-    return turned
 
 
 def road_pose(town: Town, s: np.ndarray, lateral: np.ndarray, direction: np.ndarray, level: np.ndarray) -> np.ndarray:

@@ -55,7 +55,8 @@ class Worker:
             self._send(question)
             answer = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError):
-            raise RuntimeError(f'the process that simulates {question} ended with status {self._process.wait()}') from None
+            status = self._process.wait()
+            raise RuntimeError(f'the process asked for {question} has ended with status {status}') from None
         if isinstance(answer, Exception):
             raise answer
         return answer

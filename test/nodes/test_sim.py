@@ -37,6 +37,7 @@ from ros_kd.world.simulation import Simulation  # noqa: E402
 
 DOMAINS = iter((52, 53, 54, 55))
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+INFOS = ('label_info', 'front/label_info')
 SMALL = ('image_width:=320', 'image_height:=180')
 
 
@@ -95,24 +96,24 @@ def listen_until_the_end(node, process, seconds=120):
 
 
 def test_everything_is_published_with_consistent_transforms(listener, tmp_path):
-    for kind, topic in ((PointCloud2, 'points'), (Odometry, 'odom'), (Clock, '/clock'), (CameraInfo, 'front/camera_info'),
-                        (CompressedImage, 'front/image/compressed'), (Image, 'front/labels'),
-                        (CompressedImage, 'left/image/compressed'), (CameraInfo, 'left/camera_info')):
+    for kind, topic in ((PointCloud2, 'points'), (Odometry, 'odom'), (Clock, '/clock'), (Image, 'front/labels'),
+                        (CameraInfo, 'front/camera_info'), (CompressedImage, 'front/image/compressed'),
+                        (CompressedImage, 'left/image/compressed')):
         listener.hear(kind, topic)
-    for topic in ('label_info', 'front/label_info'):
+    for topic in INFOS:
         listener.hear(String, topic, LATCHED)
-    process = start(tmp_path, listener.domain, 'seed:=6', 'frames:=8', 'cameras:=[front, left]', 'rate:=5.0', *SMALL)
+    process = start(tmp_path, listener.domain, 'seed:=6', 'frames:=6', 'cameras:=[front, left]', 'rate:=5.0', *SMALL)
     assert listen_until_the_end(listener, process) == 0, (tmp_path / 'log.txt').read_text()
     heard = listener.heard
 
-    assert len(heard['points']) == 8
+    assert len(heard['points']) == 6
     cloud = clouds.records(heard['points'][0])
     assert set(cloud.dtype.names) == {'x', 'y', 'z', 'intensity', 'time', 'ring', 'gt_label'} and len(cloud) > 80_000
     assert heard['points'][0].header.frame_id == 'lidar'
-    assert [Taxonomy.from_json(heard[topic][0].data).name for topic in ('label_info', 'front/label_info')] == ['sim-12'] * 2
+    assert [Taxonomy.from_json(heard[topic][0].data).name for topic in INFOS] == ['sim-12'] * 2
 
     fronts, lefts = listener.stamps('front/image/compressed'), listener.stamps('left/image/compressed')
-    assert len(fronts) == 8 and len(lefts) == 4
+    assert len(fronts) == 6 and len(lefts) == 3
     assert listener.stamps('front/labels') == listener.stamps('front/camera_info') == fronts
     image, labels = heard['front/image/compressed'][0], heard['front/labels'][0]
     assert cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR).shape == (180, 320, 3)
@@ -122,7 +123,7 @@ def test_everything_is_published_with_consistent_transforms(listener, tmp_path):
     np.testing.assert_allclose(camera.K, Rig().sized(320, 180).camera('front').camera.K)
 
     times = [messages.from_time(message.clock) for message in heard['/clock']]
-    assert times == sorted(times) and times[-1] - times[0] >= 7 * 10 ** 8
+    assert times == sorted(times) and times[-1] - times[0] >= 6 * 10 ** 8
     assert times[-1] >= max(listener.stamps('points')) + 10 ** 8
     steps = np.diff(sorted(set(listener.stamps('odom'))))
     assert steps.max() <= 20_000_000
@@ -134,7 +135,8 @@ def test_everything_is_published_with_consistent_transforms(listener, tmp_path):
         expected = extrinsics.lidar_to_camera(
             extrinsics.invert(vehicle.rig.camera('front').base_from_optical), vehicle.world_from_base(exposed),
             vehicle.world_from_base(scan), vehicle.rig.lidar.mount.base_from_sensor)
-        np.testing.assert_allclose(listener.transform('front_optical_frame', exposed, 'lidar', scan), expected, atol=1e-4)
+        found = listener.transform('front_optical_frame', exposed, 'lidar', scan)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
     for stamp in lefts:
         assert listener.buffer.can_transform('odom', 'left_optical_frame', Time(nanoseconds=stamp))
 
