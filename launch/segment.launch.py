@@ -59,10 +59,10 @@ def transport(share):
 
 def segmenter(share, value):
     """The node that labels; when it cannot start, nothing else needs to run."""
-    return Node(package='ros_kd', executable='segment', name='segment', output='screen', on_exit=Shutdown(), parameters=[
-        os.path.join(share, 'config', 'segment.yaml'),
-        {'points_topic': text(value['topic'] or 'points'), 'checkpoint': text(value['checkpoint']),
-         'device': text(value['device']), 'use_sim_time': value['use_sim_time'] == 'true'}])
+    parameters = {'points_topic': text(value['topic'] or 'points'), 'checkpoint': text(value['checkpoint']),
+                  'device': text(value['device']), 'use_sim_time': value['use_sim_time'] == 'true'}
+    return Node(package='ros_kd', executable='segment', name='segment', output='screen', on_exit=Shutdown(),
+                parameters=[os.path.join(share, 'config', 'segment.yaml'), parameters])
 
 
 def source(share, value):

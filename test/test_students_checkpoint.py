@@ -94,7 +94,8 @@ def test_a_newer_format_is_refused_and_newer_keys_are_not(path):
 @pytest.mark.parametrize(('changes', 'text'), [
     ({'architecture': 'transformer9000'}, 'unknown student architecture "transformer9000"'),
     ({'inputs': {}}, 'description is broken .*voxel_size'),
-    ({'inputs': {'voxel_size': 0.1, 'lower': [0, 0, 0], 'upper': [1, 1, 1], 'columns': ['speed']}}, 'choose one or more'),
+    ({'inputs': {'voxel_size': 0.1, 'lower': [0, 0, 0], 'upper': [1, 1, 1], 'columns': ['speed']}},
+     'choose one or more'),
     ({'taxonomy': {}}, 'not the JSON of a taxonomy'),
     ({'width': 0.5}, r'"stem\.0\.convolution\.weight" is \[27, 4, 8\], expected \[27, 4, 16\].* more')])
 def test_a_description_that_does_not_fit_is_named(path, changes, text):

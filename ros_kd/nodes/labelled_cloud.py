@@ -91,7 +91,8 @@ def _read(message: PointCloud2) -> tuple[np.ndarray, Scan]:
             raise Dropped('empty cloud', 'the cloud has no points')
         missing = [name for name in 'xyz' if name not in points.dtype.names]
         if missing:
-            raise Dropped('missing field', f'the cloud has no field {missing}; its fields are {list(points.dtype.names)}')
+            raise Dropped('missing field',
+                          f'the cloud has no field {missing}; its fields are {list(points.dtype.names)}')
         stamp = messages.from_time(message.header.stamp)
         return points, clouds.scan_from_records(points, stamp, message.header.frame_id, intensity_scale=1.0)
     except ValueError as error:

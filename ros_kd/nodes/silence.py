@@ -24,8 +24,10 @@ def explain_silence(node: Node, topic: str, reliability: str, timeout: float) ->
     types = sorted({info.topic_type for info in publishers})
     if CLOUD not in types:
         return text + f'it is published as {", ".join(types)}, but a {CLOUD} is expected'
-    if reliability == 'reliable' and all(p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for p in publishers):
-        return text + 'its publisher is best effort, which a reliable subscription never hears: set reliability:=best_effort'
+    best_effort = all(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
+    if reliability == 'reliable' and best_effort:
+        return text + ('its publisher is best effort, which a reliable subscription never hears: '
+                       'set reliability:=best_effort')
     names = ', '.join(sorted({f'{info.node_namespace.rstrip("/")}/{info.node_name}' for info in publishers}))
     return text + (f'{names} publishes it, but nothing arrives: is it paused? If not, messages may be larger than '
                    'the transport takes; see config/fastdds.xml')

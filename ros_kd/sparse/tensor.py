@@ -61,7 +61,8 @@ class SparseTensor:
                  geometry: Geometry | None = None, backend: str = 'auto') -> None:
         """Hold keys and features. Raises ValueError if they disagree in length, or for an unknown backend."""
         if features.ndim != 2 or len(features) != len(keys):
-            raise ValueError(f'features have shape {tuple(features.shape)}, expected [{len(keys)}, C]: one row per voxel')
+            raise ValueError(f'features have shape {tuple(features.shape)}, expected [{len(keys)}, C]: '
+                             'one row per voxel')
         self.keys = keys
         self.features = features
         self.stride = stride

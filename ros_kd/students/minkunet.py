@@ -15,7 +15,7 @@ DECODER = (256, 128, 96, 96)
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of voxel features that takes the running statistics where a batch is too small for its own."""
+    """Batch normalisation that takes the running statistics where a batch is too small for its own."""
 
     def forward(self, features: Tensor) -> Tensor:
         if self.training and len(features) < 2:

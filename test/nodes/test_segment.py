@@ -188,7 +188,8 @@ def test_a_lifecycle_manager_may_stop_and_start_it(tmp_path, checkpoint, vehicle
         for _ in range(2):
             assert change(Transition.TRANSITION_CONFIGURE), node.log
             assert change(Transition.TRANSITION_ACTIVATE), node.log
-            vehicle.wait_for(lambda: lidar.get_subscription_count() and vehicle.count_publishers('/segment/points'), 'node')
+            vehicle.wait_for(lambda: lidar.get_subscription_count() and vehicle.count_publishers('/segment/points'),
+                             'node')
             before = len(vehicle.labelled)
             while len(vehicle.labelled) == before:  # the result's own subscription may be discovered later
                 lidar.publish(cloud(points))

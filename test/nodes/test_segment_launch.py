@@ -81,7 +81,8 @@ def test_a_launch_that_cannot_work_says_why_and_ends(tmp_path, environment, argu
 
 
 @pytest.mark.parametrize(('arguments', 'executables'), [
-    ({}, ['segment', 'sim']), ({'topic': '/velodyne_points'}, ['segment']), ({'dataset': '/data/x'}, ['segment', 'replay']),
+    ({}, ['segment', 'sim']), ({'topic': '/velodyne_points'}, ['segment']),
+    ({'dataset': '/data/x'}, ['segment', 'replay']),
     ({'bagfile': 'drive', 'use_sim_time': 'true', 'rate': '2'}, ['segment', 'replay'])])
 def test_what_is_started_follows_from_the_arguments(environment, monkeypatch, arguments, executables):
     from launch import LaunchContext
