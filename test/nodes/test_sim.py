@@ -102,7 +102,8 @@ def test_everything_is_published_with_consistent_transforms(listener, tmp_path):
         listener.hear(kind, topic)
     for topic in INFOS:
         listener.hear(String, topic, LATCHED)
-    process = start(tmp_path, listener.domain, 'seed:=6', 'frames:=6', 'cameras:=[front, left]', 'rate:=5.0', *SMALL)
+    process = start(tmp_path, listener.domain, 'seed:=6', 'frames:=6', 'cameras:=[front, left]', 'rate:=5.0', 'workers:=1',
+                    *SMALL)
     assert listen_until_the_end(listener, process) == 0, (tmp_path / 'log.txt').read_text()
     heard = listener.heard
 
