@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import traceback
 from pathlib import Path
 from threading import Event
@@ -211,4 +212,7 @@ def find_checkpoint(path: str) -> Path:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until it is told to stop; the executable `segment`. Return 1 if it could not start."""
-    return run_job(SegmentNode, 'segment', args)
+    status = run_job(SegmentNode, 'segment', args)
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C may come twice: an orderly end stays one
+        signal.signal(number, signal.SIG_IGN)
+    return status
