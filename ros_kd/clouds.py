@@ -113,8 +113,8 @@ def scan_from_records(points: np.ndarray, stamp: int, frame_id: str, intensity_s
                       taxonomy: Taxonomy | None = None) -> Scan:
     """Turn a structured array [N] into a Scan.
 
-    intensity_scale: the value of full intensity (None: guessed). Labels are read from the field "gt_label" if `taxonomy`
-    is given. Raises ValueError naming the fields if x, y or z is missing.
+    intensity_scale: the value of full intensity (None: guessed). Labels are read from the field "gt_label" if
+    `taxonomy` is given. Raises ValueError naming the fields if x, y or z is missing.
     """
     missing = [name for name in 'xyz' if name not in points.dtype.names]
     if missing:
@@ -159,7 +159,8 @@ def append_columns(points: np.ndarray, columns: dict[str, np.ndarray]) -> np.nda
         formats.append(column.dtype.newbyteorder('>') if is_big_endian(old) else column.dtype)
         offsets.append(end)
         end += column.dtype.itemsize
-    wider = np.zeros(len(points), {'names': names, 'formats': formats, 'offsets': offsets, 'itemsize': -(-end // 4) * 4})
+    layout = {'names': names, 'formats': formats, 'offsets': offsets, 'itemsize': -(-end // 4) * 4}
+    wider = np.zeros(len(points), layout)
     wider.view(np.uint8).reshape(len(points), wider.dtype.itemsize)[:, :old.itemsize] = \
         np.ascontiguousarray(points).view(np.uint8).reshape(len(points), old.itemsize)
     for name, column in columns.items():

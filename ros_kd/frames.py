@@ -73,7 +73,7 @@ class CameraView:
         return self._sized(self.pixels.read(), 'image')
 
     def labels(self) -> np.ndarray | None:
-        """Return the class id of each pixel, uint8 [H, W], or None. Raises ValueError if its size is not the image's."""
+        """Return the class id of each pixel, uint8 [H, W], or None. ValueError if it is not the image's size."""
         return None if self.label_pixels is None else self._sized(self.label_pixels.read(), 'label image')
 
     def _sized(self, pixels: np.ndarray, what: str) -> np.ndarray:

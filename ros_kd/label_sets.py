@@ -96,7 +96,8 @@ _add('nuscenes', '''noise 000000, animal 4682b4, adult 0000e6, child 87ceeb, con
      manmade deb887, other_static ffe4c4, vegetation 00af00, ego fff0f5''',
      nuscenes_16=_invert({1: (9,), 2: (14,), 3: (15, 16), 4: (17,), 5: (18,), 6: (21,), 7: (2, 3, 4, 6), 8: (12,),
                           9: (22,), 10: (23,), 11: (24,), 12: (25,), 13: (26,), 14: (27,), 15: (28,), 16: (30,)}),
-     street_12={2: 7, 3: 7, 4: 7, 6: 7, 14: 11, 15: 10, 16: 10, 17: 8, 21: 11, 23: 9, 24: 0, 26: 1, 27: 2, 28: 3, 30: 6})
+     street_12={2: 7, 3: 7, 4: 7, 6: 7, 14: 11, 15: 10, 16: 10, 17: 8, 21: 11, 23: 9, 24: 0, 26: 1, 27: 2,
+                28: 3, 30: 6})
 
 _add('pandaset', '''-, Smoke 808080, Exhaust 808080, Spray or rain 808080, Reflection 808080, Vegetation 2e8b22,
      Ground 98fb98, Road 804080, Lane Line Marking ffffff, Stop Line Marking ffffff, Other Road Marking ffffff,

@@ -35,7 +35,8 @@ class Confusion:
         labelled = truth < classes
         rows = truth[labelled].astype(np.int64)
         columns = np.minimum(predicted[labelled].astype(np.int64), classes)
-        self.counts += np.bincount(rows * (classes + 1) + columns, minlength=self.counts.size).reshape(self.counts.shape)
+        pairs = np.bincount(rows * (classes + 1) + columns, minlength=self.counts.size)
+        self.counts += pairs.reshape(self.counts.shape)
 
     @property
     def total(self) -> int:

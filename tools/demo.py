@@ -40,8 +40,8 @@ class Step:
                     print(f'   {time.monotonic() - started:4.0f}s {line.strip()[:160]}', flush=True)
         if process.returncode:
             tail = '    '.join(self.log.read_text().splitlines(keepends=True)[-15:])
-            sys.exit(f'\nThe step "{self.name}" failed with exit code {process.returncode}. Its last lines:\n\n    {tail}\n'
-                     f'The whole log: {self.log}')
+            sys.exit(f'\nThe step "{self.name}" failed with exit code {process.returncode}. Its last lines:\n\n'
+                     f'    {tail}\nThe whole log: {self.log}')
         seconds = time.monotonic() - started
         print(f'   done in {seconds:.0f} s', flush=True)
         return seconds
@@ -56,7 +56,8 @@ def steps(out: Path, pairs: int, scans: int) -> list[Step]:
     return [
         Step('Drive through a simulated town and record camera-LiDAR pairs',
              [ros2, 'launch', 'ros_kd', 'record.launch.py', 'sim:=true', 'use_sim_time:=true', 'seed:=1',
-              'camera_rate_scale:=0.2', 'rate:=10.0', f'max_pairs:={pairs}', f'output:={bag}'], out / '1-record.log', ('pairs', 'ERROR', 'WARN')),
+              'camera_rate_scale:=0.2', 'rate:=10.0', f'max_pairs:={pairs}', f'output:={bag}'],
+             out / '1-record.log', ('pairs', 'ERROR', 'WARN')),
         Step('Distil what the images show into a LiDAR-only student',
              [python, '-m', 'training', 'fit', '--config', 'training/recipes/simulated.yaml', '--run', str(run),
               '--data.train', f'["bag:{bag}"]'], out / '2-distil.log', ('epoch', 'Epoch', 'rror')),
@@ -69,7 +70,8 @@ def steps(out: Path, pairs: int, scans: int) -> list[Step]:
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder for all results (default %(default)s)')
+    parser.add_argument('--out', type=Path, default=Path('out/demo'),
+                        help='folder for all results (default %(default)s)')
     parser.add_argument('--pairs', type=int, default=60, help='camera-LiDAR pairs to record (default %(default)s)')
     parser.add_argument('--scans', type=int, default=30, help='scans to label in the other town (default %(default)s)')
     arguments = parser.parse_args()
@@ -83,8 +85,9 @@ def main() -> None:
     print('\n== Done')
     for name, seconds in times:
         print(f'   {seconds:5.0f} s  {name}')
-    print(f'\nLook at   {out / "report.html"}\nStudent   {out / "run" / "student.safetensors"}\nBag       {out / "drive"}\n'
-          f'Live      ros2 launch ros_kd segment.launch.py checkpoint:={out / "run" / "student.safetensors"}')
+    student = out / 'run' / 'student.safetensors'
+    print(f'\nLook at   {out / "report.html"}\nBag       {out / "drive"}\nStudent   {student}\n'
+          f'Live      ros2 launch ros_kd segment.launch.py checkpoint:={student}')
 
 
 if __name__ == '__main__':

@@ -35,7 +35,9 @@ def header(stamp: int, frame_id: str) -> Header:
 def byte_array(data: np.ndarray | bytes | memoryview) -> array:
     """Return bytes as the array that a message field takes without a check of every element."""
     values = array('B')
-    values.frombytes(np.ascontiguousarray(data).view(np.uint8).reshape(-1).data if isinstance(data, np.ndarray) else data)
+    if isinstance(data, np.ndarray):
+        data = np.ascontiguousarray(data).view(np.uint8).reshape(-1).data
+    values.frombytes(data)
     return values
 
 

@@ -44,8 +44,8 @@ class ReportNode(Node):
         cameras = declare(self, 'cameras', [], 'names of the cameras to show')
         self._scans = declare(self, 'scans', 30, 'labelled clouds to collect before writing', 1, 100000)
         pictures = declare(self, 'pictures', 3, 'frames to draw', 1, 50)
-        self._timeout = declare(self, 'input_timeout', 60.0, 'seconds without a labelled cloud before giving up; 0: never',
-                                0.0, 3600.0)
+        self._timeout = declare(self, 'input_timeout', 60.0, 'seconds without a labelled cloud before giving up; '
+                                '0: never', 0.0, 3600.0)
         self._draw_at = set(np.linspace(0, self._scans - 1, pictures).round().astype(int).tolist())
         self._shown: list[Shown] = []
         self._latency: list[float] = []

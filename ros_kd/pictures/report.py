@@ -86,9 +86,9 @@ class Report:
 
 def _frame(shown: Shown, taxonomy: Taxonomy) -> str:
     frame, scan = shown.frame, shown.frame.scan
-    pictures = [('labels of the student, from above', from_above(scan.points, class_colors(shown.label, taxonomy), _EXTENT))]
-    if shown.truth is not None:
-        pictures.append(('ground truth, from above', from_above(scan.points, class_colors(shown.truth, taxonomy), _EXTENT)))
+    classes = [('labels of the student, from above', shown.label), ('ground truth, from above', shown.truth)]
+    pictures = [(text, from_above(scan.points, class_colors(label, taxonomy), _EXTENT))
+                for text, label in classes if label is not None]
     if scan.intensity is not None:
         pictures.append(('what the student is given: points and intensity',
                          from_above(scan.points, intensity_colors(scan.intensity), _EXTENT)))
@@ -103,8 +103,8 @@ def _frame(shown: Shown, taxonomy: Taxonomy) -> str:
 
 
 def _figures(pictures: list[tuple[str, np.ndarray]], kind: str) -> str:
-    return ''.join(f'<figure><img src="{_data(picture, kind)}" alt="{escape(text)}"><figcaption>{escape(text)}</figcaption>'
-                   '</figure>' for text, picture in pictures)
+    return ''.join(f'<figure><img src="{_data(picture, kind)}" alt="{escape(text)}"><figcaption>{escape(text)}'
+                   '</figcaption></figure>' for text, picture in pictures)
 
 
 def _data(picture: np.ndarray, kind: str) -> str:
@@ -119,10 +119,11 @@ def _css(color: tuple[int, int, int]) -> str:
 
 _PAGE = Template('''<!doctype html><html lang="en"><meta charset="utf-8"><title>$title</title>
 <meta name="viewport" content="width=device-width,initial-scale=1"><style>
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1320px;padding:0 1rem;color:#1c2530;background:#fafbfc}
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1320px;padding:0 1rem;color:#1c2530;
+background:#fafbfc}
 h1{font-size:1.6rem;margin:0 0 1rem}h2{font-size:1.1rem;margin:2rem 0 .6rem}p{margin:.2rem 0}
-.tiles{display:flex;flex-wrap:wrap;gap:1rem;margin:1rem 0}.tile{background:#fff;border:1px solid #dde3ea;border-radius:10px;
-padding:.8rem 1.2rem;color:#5a6675}.tile strong{display:block;font-size:1.7rem;color:#1c2530}
+.tiles{display:flex;flex-wrap:wrap;gap:1rem;margin:1rem 0}.tile{background:#fff;border:1px solid #dde3ea;
+border-radius:10px;padding:.8rem 1.2rem;color:#5a6675}.tile strong{display:block;font-size:1.7rem;color:#1c2530}
 .legend{position:sticky;top:0;background:#fafbfcee;padding:.5rem 0;display:flex;flex-wrap:wrap;gap:.3rem 1rem}
 .legend i{display:inline-block;width:.9em;height:.9em;border-radius:3px;margin-right:.35em;vertical-align:-.1em}
 .above,.views{display:grid;gap:.8rem;grid-template-columns:repeat(3,1fr);margin-bottom:.8rem}
