@@ -20,8 +20,7 @@ class OcclusionFilter:
     A point is hidden if the nearest point of its cell is nearer by more than `relative` of its depth + `absolute`
     metres. The margins are wide because ground seen at a grazing angle is deep within one cell: with 0.1 and 0.3 the
     filter took 2 to 10 % of rightly labelled ground from PandaSet and SemanticKITTI, with these 1 to 3 %, and of the
-    background that
-    a foreground pixel would have labelled it still takes 41 to 48 % (44 to 53).
+    background that a foreground pixel would have labelled it still takes 41 to 48 % (44 to 53).
     """
 
     cell: int = 8
