@@ -12,8 +12,7 @@ _INSTALL = {
     'safetensors': 'pip install safetensors',
     'rosbags': 'pip install rosbags',
     'cv2': 'pip install opencv-python-headless, or apt install python3-opencv',
-    'trimesh': 'pip install trimesh embreex (only the simulated vehicle needs it)',
-    'embreex': 'pip install trimesh embreex (only the simulated vehicle needs it)',
+    'embreex': 'pip install embreex (only the simulated vehicle needs it)',
 }
 _ROS = 'source /opt/ros/<distro>/setup.bash, or without a ROS distribution: make setup && source .venv/bin/activate'
 
