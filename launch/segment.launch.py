@@ -18,11 +18,12 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 ARGUMENTS = {
     'topic': ('', 'topic of the clouds to label; nothing else is started then'),
-    'checkpoint': ('', 'a student: a .safetensors file or its folder; empty: the student of "make demo"'),
+    'checkpoint': ('', 'a student: a .safetensors file or its folder; empty: the shipped one, of simulated towns'),
     'dataset': ('', 'dataset to replay: a path, or kind:path?option=value'),
     'bagfile': ('', 'bag of paired frames to replay'),
     'visualize': ('true', 'show the labelled cloud in RViz, where it is installed'),
     'rate': ('1.0', 'speed of the replay relative to real time'),
+    'seed': ('0', 'which town the simulated vehicle drives through'),
     'loop': ('false', 'replay again from the start at the end'),
     'use_sim_time': ('false', 'take the time from /clock; the replay publishes it then'),
     'device': ('auto', 'where the student runs: auto, cpu or cuda'),
@@ -73,7 +74,7 @@ def source(share, value):
     if not (value['dataset'] or value['bagfile']):
         return [LogInfo(msg='No topic, dataset or bagfile given: starting the simulated vehicle.'),
                 Node(package='ros_kd', executable='sim', name='sim', output='screen', parameters=[
-                    os.path.join(share, 'config', 'sim.yaml'), {**pace, 'wait_for_subscribers': 0.0}])]
+                    os.path.join(share, 'config', 'sim.yaml'), {**pace, 'seed': int(value['seed']), 'wait_for_subscribers': 0.0}])]
     dataset = value['dataset'] or f'bag:{os.path.abspath(os.path.expanduser(value["bagfile"]))}'
     return [Node(package='ros_kd', executable='replay', name='replay', output='screen', parameters=[
         {**pace, 'dataset': text(dataset), 'clock': value['use_sim_time'] == 'true'}])]

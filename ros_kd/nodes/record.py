@@ -26,9 +26,9 @@ from ros_kd.nodes import topics
 from ros_kd.nodes.ego_motion import EgoMotion
 from ros_kd.nodes.messages import to_time
 from ros_kd.nodes.pending import PendingPairs, Waits, check_output
-from ros_kd.nodes.record_inputs import (CameraInputs, explain_silence, find_camera, find_cameras, published,
-                                        sensor_qos)
+from ros_kd.nodes.record_inputs import CameraInputs, find_camera, find_cameras, sensor_qos
 from ros_kd.nodes.running import declare, run_job
+from ros_kd.nodes.silence import explain_silence, published
 from ros_kd.nodes.tally import Tally
 
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)

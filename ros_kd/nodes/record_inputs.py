@@ -1,6 +1,6 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""What there is to record: cameras found in the ROS graph, and what to say about a topic that stays silent."""
+"""What there is to record: cameras found in the ROS graph."""
 
 from __future__ import annotations
 
@@ -25,11 +25,6 @@ class CameraInputs:
     camera_info: str
     labels: str
     label_info: str
-
-
-def published(node: Node) -> dict[str, list[str]]:
-    """Return the types of each topic that has a publisher."""
-    return {topic: kinds for topic, kinds in node.get_topic_names_and_types() if node.count_publishers(topic)}
 
 
 def find_camera(node: Node, name: str, graph: dict[str, list[str]]) -> CameraInputs | None:
@@ -72,28 +67,3 @@ def reliability(node: Node, topic: str, wanted: str) -> ReliabilityPolicy:
 def sensor_qos(node: Node, topic: str, wanted: str, depth: int) -> QoSProfile:
     """Return the profile for a sensor's topic."""
     return QoSProfile(depth=depth, reliability=reliability(node, topic, wanted))
-
-
-def explain_silence(node: Node, topic: str, kinds: tuple[str, ...], requested: ReliabilityPolicy | None = None) -> str:
-    """Say why nothing arrives on a topic, and what is published instead."""
-    wanted = ' or '.join(kinds)
-    ends = node.get_publishers_info_by_topic(topic)
-    others = [end.topic_type for end in ends if end.topic_type not in kinds]
-    if others:
-        return f'{topic} is published as {others[0]}, expected {wanted}'
-    if ends:
-        lossy = [end.node_name for end in ends if end.qos_profile.reliability != ReliabilityPolicy.RELIABLE]
-        if requested == ReliabilityPolicy.RELIABLE and lossy:
-            return (f'{topic} is published best effort by {lossy}, which a reliable subscription does not get: set '
-                    'qos_reliability to best_effort')
-        names = ', '.join(end.node_name for end in ends)
-        return f'{topic} has {len(ends)} publisher(s) ({names}), but none sends anything'
-    similar = [f'{name} ({end.qos_profile.reliability.name.lower().replace("_", " ")})'
-               for name, types in sorted(published(node).items()) if set(types) & set(kinds)
-               for end in node.get_publishers_info_by_topic(name)[:1]]
-    if similar:
-        return f'nobody publishes {topic}; topics of {wanted} published now: {", ".join(similar)}'
-    rest = [f'{name} ({", ".join(types)})' for name, types in sorted(published(node).items())
-            if not name.startswith(('/rosout', '/parameter_events', '/diagnostics'))]
-    return f'nobody publishes {topic}, nor any {wanted}; published now: {", ".join(rest) or "nothing"}. Is the ' \
-           'driver running, with the same ROS_DOMAIN_ID?'

@@ -91,8 +91,8 @@ class ReportNode(Node):
     def _watch(self) -> None:
         waited = self._seconds() - self._last_input
         if self._timeout and waited > self._timeout and not self.done:
-            self.failure = (f'{self._count} of {self._scans} labelled clouds; ' + explain_silence(
-                self, self.resolve_topic_name('segment/points'), 'reliable', self._timeout))
+            self.failure = (f'{self._count} of {self._scans} labelled clouds, then none for {waited:.0f} s: ' +
+                            explain_silence(self, self.resolve_topic_name('segment/points')))
             self._finish()
 
     def _on_cloud(self, message: PointCloud2) -> None:

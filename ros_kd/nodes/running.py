@@ -77,6 +77,8 @@ def run_job(make: Callable[[], Job], name: str, args: Sequence[str] | None) -> i
         print(f'{name}: {error}', file=sys.stderr)
         return 1
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C may come twice: an orderly end stays one
+            signal.signal(number, signal.SIG_IGN)
         if job is not None:
             job.destroy_node()
         rclpy.try_shutdown()

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import functools
-import signal
 import traceback
 from pathlib import Path
 from threading import Event
@@ -31,7 +30,7 @@ from ros_kd.nodes.running import run_job
 from ros_kd.nodes.segment_parameters import declare_parameters
 from ros_kd.nodes.silence import explain_silence
 
-DEMO = 'demo/student.safetensors'
+SHIPPED = 'students/simulated.safetensors'
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -182,7 +181,8 @@ class SegmentNode(LifecycleNode):
     def _diagnose(self) -> None:
         silent, timeout = '', self.settings.input_timeout
         if timeout > 0 and self.health.silence() > timeout:
-            silent = explain_silence(self, self._subscription.topic_name, self.settings.reliability, timeout)
+            silent = f'no message within {timeout:g} s: ' + explain_silence(
+                self, self._subscription.topic_name, requested=self._subscription.qos_profile.reliability)
             if not self._was_silent:
                 self.get_logger().warning(silent)
         self._was_silent = bool(silent)
@@ -193,26 +193,21 @@ class SegmentNode(LifecycleNode):
 
 
 def find_checkpoint(path: str) -> Path:
-    """Return the checkpoint that was asked for, or the demo's. Raises ValueError saying how to make one."""
+    """Return the checkpoint that was asked for, or the shipped one. Raises ValueError saying how to make one."""
     if path:
         return Path(path)
-    places = [Path.cwd() / 'out' / DEMO]
     try:
         from ament_index_python.packages import get_package_share_directory
-        places.insert(0, Path(get_package_share_directory('ros_kd')) / DEMO)
+        shipped = Path(get_package_share_directory('ros_kd')) / SHIPPED
     except (ImportError, LookupError, OSError):  # no ROS index, not installed, or AMENT_PREFIX_PATH is not set
-        pass
-    for place in places:
-        if place.is_file():
-            return place
-    raise ValueError(f'no checkpoint: the parameter "checkpoint" is empty and there is no demo student at '
-                     f'{" or ".join(map(str, places))}. Name one with checkpoint:=FILE.safetensors, or make one with '
-                     '"make demo" (minutes) or "python -m training" on your own recordings')
+        shipped = Path(SHIPPED)
+    if shipped.is_file():
+        return shipped
+    raise ValueError(f'no checkpoint: the parameter "checkpoint" is empty and there is no student at {shipped}. Name '
+                     'one with checkpoint:=FILE.safetensors; "make demo" makes one in minutes, "python -m training" one '
+                     'from your own recordings')
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until it is told to stop; the executable `segment`. Return 1 if it could not start."""
-    status = run_job(SegmentNode, 'segment', args)
-    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C may come twice: an orderly end stays one
-        signal.signal(number, signal.SIG_IGN)
-    return status
+    return run_job(SegmentNode, 'segment', args)

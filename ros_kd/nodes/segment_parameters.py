@@ -32,7 +32,7 @@ def declare_parameters(node: Node) -> SegmentParameters:
     return SegmentParameters(
         points_topic=declare(node, 'points_topic', 'points', 'topic of the clouds to label; remapping works too'),
         checkpoint=declare(node, 'checkpoint', '', 'a student: a .safetensors file, or a folder that holds one; '
-                           'empty: the student of the demo'),
+                           'empty: the one that is shipped, trained on simulated towns'),
         device=declare(node, 'device', 'auto', 'where the student runs: "auto" (the GPU if there is one), "cpu" '
                        'or "cuda"'),
         backend=declare(node, 'backend', 'auto', 'how sparse convolutions are computed: "auto" or the name of a '

@@ -1,6 +1,6 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Why no cloud arrives."""
+"""Why nothing arrives on a topic, and what is published instead."""
 
 from __future__ import annotations
 
@@ -8,26 +8,45 @@ from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 
 CLOUD = 'sensor_msgs/msg/PointCloud2'
+_OWN = ('/rosout', '/parameter_events', '/diagnostics')
 
 
-def explain_silence(node: Node, topic: str, reliability: str, timeout: float) -> str:
-    """Return a sentence that says who publishes what on `topic`, and which topics carry clouds instead."""
-    text = f'no message within {timeout:g} s on topic {topic}: '
-    publishers = node.get_publishers_info_by_topic(topic)
-    if not publishers:
-        clouds = sorted(name for name, types in node.get_topic_names_and_types()
-                        if CLOUD in types and name != topic and node.count_publishers(name)
-                        and not name.startswith(node.get_fully_qualified_name() + '/'))
-        if clouds:
-            return text + f'nothing publishes it. Point clouds published now: {", ".join(clouds)}; set points_topic'
-        return text + 'nothing publishes it, nor any other point cloud: is the driver or the bag running?'
-    types = sorted({info.topic_type for info in publishers})
-    if CLOUD not in types:
-        return text + f'it is published as {", ".join(types)}, but a {CLOUD} is expected'
-    best_effort = all(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
-    if reliability == 'reliable' and best_effort:
-        return text + ('its publisher is best effort, which a reliable subscription never hears: '
-                       'set reliability:=best_effort')
-    names = ', '.join(sorted({f'{info.node_namespace.rstrip("/")}/{info.node_name}' for info in publishers}))
-    return text + (f'{names} publishes it, but nothing arrives: is it paused? If not, messages may be larger than '
-                   'the transport takes; see config/fastdds.xml')
+def published(node: Node) -> dict[str, list[str]]:
+    """Return the types of each topic that has a publisher."""
+    return {topic: kinds for topic, kinds in node.get_topic_names_and_types() if node.count_publishers(topic)}
+
+
+def explain_silence(node: Node, topic: str, kinds: tuple[str, ...] = (CLOUD,),
+                    requested: ReliabilityPolicy | None = None) -> str:
+    """Say why nothing arrives on a topic that should carry one of the types `kinds`, and what is published instead.
+
+    requested: the reliability of the node's own subscription.
+    """
+    wanted = ' or '.join(kinds)
+    ends = node.get_publishers_info_by_topic(topic)
+    others = [end.topic_type for end in ends if end.topic_type not in kinds]
+    if others:
+        return f'{topic} is published as {others[0]}, expected {wanted}'
+    if ends:
+        return _explain_publishers(topic, ends, requested)
+    graph = published(node)
+    own = node.get_fully_qualified_name() + '/'
+    similar = [f'{name} ({end.qos_profile.reliability.name.lower().replace("_", " ")})'
+               for name, types in sorted(graph.items()) if set(types) & set(kinds) and not name.startswith(own)
+               for end in node.get_publishers_info_by_topic(name)[:1]]
+    if similar:
+        return f'nobody publishes {topic}; topics of {wanted} published now: {", ".join(similar)}'
+    rest = [f'{name} ({", ".join(types)})' for name, types in sorted(graph.items())
+            if not name.startswith((*_OWN, own))]
+    return (f'nobody publishes {topic}, nor any {wanted}; published now: {", ".join(rest) or "nothing"}. Is the driver '
+            'running, with the same ROS_DOMAIN_ID?')
+
+
+def _explain_publishers(topic: str, ends: list, requested: ReliabilityPolicy | None) -> str:
+    lossy = [end.node_name for end in ends if end.qos_profile.reliability != ReliabilityPolicy.RELIABLE]
+    if requested == ReliabilityPolicy.RELIABLE and lossy:
+        return (f'{topic} is published best effort by {", ".join(lossy)}, which a reliable subscription does not get: '
+                'set the reliability parameter to best_effort')
+    names = ', '.join(end.node_name for end in ends)
+    return (f'{topic} has {len(ends)} publisher(s) ({names}), but nothing arrives: is it paused, or are its messages '
+            'larger than the transport takes (config/fastdds.xml)?')

@@ -152,7 +152,7 @@ def test_label_info_legend_and_times_are_published(running, vehicle):
 
 def test_silence_is_reported_with_who_publishes(running, vehicle):
     vehicle.wait_for(lambda: vehicle.values()[0] and vehicle.values()[0].level == b'\x02', 'error on silence')
-    assert 'no message within 2 s on topic /points: /vehicle publishes it' in vehicle.values()[0].message
+    assert 'no message within 2 s: /points has 1 publisher(s) (vehicle), but nothing arrives' in vehicle.values()[0].message
     vehicle.send(cloud(random_points(np.dtype(XYZI))))
     vehicle.wait_for(lambda: vehicle.values()[0].level == b'\x00', 'recovery')
 

@@ -97,26 +97,23 @@ def test_silence_is_explained_by_what_is_published():
     rclpy.init(context=context, domain_id=DOMAIN)
     node = rclpy.create_node('segment', context=context)
     try:
-        def explain(reliability='best_effort'):
-            return explain_silence(node, '/points', reliability, 5.0)
-
-        def until(text, reliability='best_effort'):
+        def until(text, reliability=ReliabilityPolicy.BEST_EFFORT):
             end = time.monotonic() + 20
-            while text not in explain(reliability):
-                assert time.monotonic() < end, explain(reliability)
+            while text not in (said := explain_silence(node, '/points', requested=reliability)):
+                assert time.monotonic() < end, said
                 time.sleep(0.05)
 
         own = node.create_publisher(PointCloud2, '/segment/points', 1)
-        until('nothing publishes it, nor any other point cloud')
+        until('nobody publishes /points, nor any sensor_msgs/msg/PointCloud2; published now: nothing')
         node.create_publisher(PointCloud2, '/velodyne_points', 1)
-        until('Point clouds published now: /velodyne_points; set points_topic')
+        until('topics of sensor_msgs/msg/PointCloud2 published now: /velodyne_points (reliable)')
         wrong = node.create_publisher(String, '/points', 1)
-        until('it is published as std_msgs/msg/String, but a sensor_msgs/msg/PointCloud2 is expected')
+        until('/points is published as std_msgs/msg/String, expected sensor_msgs/msg/PointCloud2')
         node.destroy_publisher(wrong)
         best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         node.create_publisher(PointCloud2, '/points', best_effort)
-        until('set reliability:=best_effort', 'reliable')
-        until('/segment publishes it, but nothing arrives')
+        until('set the reliability parameter to best_effort', ReliabilityPolicy.RELIABLE)
+        until('/points has 1 publisher(s) (segment), but nothing arrives')
         assert own.topic_name == '/segment/points'
     finally:
         node.destroy_node()
