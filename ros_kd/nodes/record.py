@@ -210,7 +210,8 @@ class Recorder(Node):
     def _watch(self) -> None:
         now = self._seconds()
         for source in self._inputs:
-            source.last = now if source.last is None or source.last > now else source.last
+            if source.last is None or not 0 < source.last <= now:  # simulated time is 0 until /clock comes
+                source.last = now
             if not source.silent and now - source.last > self._input_timeout:
                 source.silent = True
                 self.get_logger().warning(f'no message within {self._input_timeout:g} s: ' + explain_silence(
