@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +65,27 @@ def _validation_score(checkpoint: dict[str, Any]) -> tuple[Score, ...]:
     return (Score(float(best['current_score']), 'mIoU', 'validation frames of the recipe', details),)
 
 
+def scores_of(report: Path) -> tuple[Score, ...]:
+    """Return mIoU and accuracy from a report that `evaluate --out` wrote. Raises ValueError for another file."""
+    try:
+        data = json.loads(report.read_text())
+        # Names of data, not where they lie on this machine.
+        names = ', '.join(re.sub(r'(?<=:)[^?]*/(?=[^/?])', '', name) for name in data['datasets'])
+        details = (f'{data["frames"]} frames, {data["points"]} points, labels {data["labels"]}, classes '
+                   f'{data["taxonomy"]}, test-time augmentation {data["test_time_augmentation"]}')
+        return (Score(data['mean_iou'], 'mIoU', names, details), Score(data['accuracy'], 'accuracy', names, details))
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f'{report} is no report of `evaluate --out` ({type(error).__name__}: {error})') from None
+
+
 def main(arguments: list[str]) -> int:
     """Run `export`. Returns the exit status."""
     parser = argparse.ArgumentParser('python -m training export', description='Write the student of a run as one file.')
     parser.add_argument('--run', type=Path, required=True, help='folder of a run, or one of its .ckpt files')
     parser.add_argument('--out', type=Path, required=True, help='the file to write, *.safetensors')
+    parser.add_argument('--scores', type=Path, action='append', default=[], metavar='REPORT',
+                        help='a report of evaluate --out to carry along; repeatable')
     chosen = parser.parse_args(arguments)
-    print(export_run(chosen.run, chosen.out))
+    scores = tuple(score for report in chosen.scores for score in scores_of(report))
+    print(export_run(chosen.run, chosen.out, scores))
     return 0

@@ -67,6 +67,10 @@ def test_fit_export_predict_and_evaluate(recipe, tmp_path, capsys):
     assert 'mIoU' in capsys.readouterr().out
     assert main(['export', '--run', str(run), '--out', str(tmp_path / 'again.safetensors')]) == 0
     assert (tmp_path / 'again.safetensors').read_bytes() == (run / 'student.safetensors').read_bytes()
+    assert main(['export', '--run', str(run), '--out', str(tmp_path / 'scored.safetensors'), '--scores', str(out)]) == 0
+    scores = read_info(tmp_path / 'scored.safetensors').scores
+    assert [score.metric for score in scores] == ['mIoU', 'mIoU', 'accuracy'] and scores[2].value == report['accuracy']
+    assert scores[2].data == 'semantickitti:data'
 
 
 @pytest.mark.parametrize('steps', [6, 7])  # at the end of an epoch, and within one
