@@ -4,8 +4,7 @@
 import array
 
 import cv2
-from cv_bridge import cvtColorForDisplay, CvBridge, CvBridgeError, getCvType
-from cv_bridge.boost.cv_bridge_boost import CV_MAT_CNWrap, CV_MAT_DEPTHWrap
+from cv_bridge import CvBridge, CvBridgeError
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
@@ -176,20 +175,6 @@ def test_a_part_of_an_image_is_sent_whole():
     np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(message), part)
 
 
-@pytest.mark.parametrize('depth', DEPTHS)
-def test_types_are_numbered_as_opencv_numbers_them(depth):
-    for channels in (1, 2, 3, 4):
-        name = f'{depth}C{channels}'
-        number = getattr(cv2, f'CV_{name}')
-        assert getCvType(name) == BRIDGE.encoding_to_cvtype2(name) == number
-        assert BRIDGE.cvtype_to_name[number] == name
-        assert BRIDGE.cvtype2_to_dtype_with_channels(number) == (np.dtype(DEPTHS[depth]).name, channels)
-        assert BRIDGE.dtype_with_channels_to_cvtype2(np.dtype(DEPTHS[depth]), channels) == name
-        assert (CV_MAT_CNWrap(number), CV_MAT_DEPTHWrap(number)) == (channels, getattr(cv2, f'CV_{depth}'))
-    assert getCvType(depth) == getattr(cv2, f'CV_{depth}C1')
-    assert BRIDGE.numpy_type_to_cvtype[BRIDGE.numpy_type_to_cvtype[depth]] == depth
-
-
 @pytest.mark.parametrize('name', ['png', 'bmp', 'tiff'])
 @pytest.mark.parametrize('channels', [1, 3])
 def test_lossless_compression_loses_nothing(name, channels):
@@ -217,16 +202,3 @@ def test_what_opencv_cannot_code_is_reported():
     for name in ('nonsense', 'pgm'):  # a grey format for a colour picture
         with pytest.raises(CvBridgeError):
             BRIDGE.cv2_to_compressed_imgmsg(picture(), name)
-
-
-def test_labels_and_ranges_are_made_visible():
-    labels = np.arange(-1, 11, dtype=np.int32).reshape(3, 4)
-    colors = cvtColorForDisplay(labels, '32SC1', 'bgr8')
-    assert (colors.dtype, colors.min(), colors.max()) == (np.uint8, 0, 255)
-    assert not colors[0, 0].any() and len(np.unique(colors.reshape(-1, 3), axis=0)) == 12
-    depth = np.array([[1.0, 2.0, 3.0]], np.float32)
-    assert cvtColorForDisplay(depth, '32FC1', '', do_dynamic_scaling=True).tolist() == [[0, 128, 255]]
-    assert cvtColorForDisplay(depth, '32FC1', 'bgr8', False, 1.0, 2.0)[0, 2].tolist() == [255, 255, 255]
-    assert cvtColorForDisplay(np.full((1, 1), 257, np.uint16), '16UC1', 'mono8').tolist() == [[1]]
-    with pytest.raises(RuntimeError, match='color or mono'):
-        cvtColorForDisplay(depth, '32FC1', '32FC1')

@@ -20,7 +20,7 @@ from launch.actions import GroupAction, SetEnvironmentVariable  # noqa: E402
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, SubstitutionFailure  # noqa: E402
 from launch.substitutions import TextSubstitution as Text  # noqa: E402
 from launch.utilities import perform_substitutions  # noqa: E402
-from launch_ros.actions import Node, PushRosNamespace, SetParameter, SetRemap, SetUseSimTime  # noqa: E402
+from launch_ros.actions import Node, PushRosNamespace  # noqa: E402
 from launch_ros.parameter_descriptions import Parameter, ParameterFile, ParameterValue  # noqa: E402
 from launch_ros.substitutions import ExecutableInPackage, FindPackagePrefix, FindPackageShare  # noqa: E402
 from launch_ros.utilities import evaluate_parameters, normalize_parameters  # noqa: E402
@@ -104,8 +104,24 @@ def test_remappings_are_pairs(remappings):
 
 
 def test_paths_stay_in_order(context):
-    assert evaluated(context, [pathlib.Path('/a'), {'b': 1}, ['/c', Text(text='/d')]]) == (
-        pathlib.Path('/a'), {'b': 1}, pathlib.Path('/c/d'))
+    assert evaluated(context, [pathlib.Path('/a'), {'b': 1}, ['/c', Text(text='/d')], ParameterFile('/e')]) == (
+        pathlib.Path('/a'), {'b': 1}, pathlib.Path('/c/d'), pathlib.Path('/e'))
+
+
+@pytest.mark.parametrize('value, value_type, expected', [
+    ('1', str, '1'), ('', None, ''), (Text(text='1'), None, 1), (Text(text='1'), str, '1'), (Text(text='1'), float, 1.0),
+    (Text(text='off'), bool, False), (Text(text='[1, 2]'), List[int], [1, 2]), ([1, 2], List[float], [1.0, 2.0]),
+    ([1, 2.5], None, [1.0, 2.5]), ([[Text(text='1')], 'b'], List[str], ['1', 'b']), (['only'], None, ['only'])])
+def test_parameter_value_has_its_type(context, value, value_type, expected):
+    found = ParameterValue(value, value_type=value_type).evaluate(context)
+    assert found == expected and type(found) is type(expected)
+
+
+@pytest.mark.parametrize('value, value_type', [
+    ('text', int), (Text(text='x'), int), (Text(text='1'), bool), ([1, 'a'], List[int]), (1, List[int]), ([1], int)])
+def test_parameter_value_of_another_type_is_an_error(context, value, value_type):
+    with pytest.raises((TypeError, ValueError)):
+        ParameterValue(value, value_type=value_type).evaluate(context)
 
 
 @pytest.mark.parametrize('pushed, namespace, expected', [
@@ -127,33 +143,15 @@ def test_invalid_namespace_is_an_error(context):
         PushRosNamespace('1 2').execute(context)
 
 
-def test_scoped_parameters_and_remappings_come_before_the_nodes_own(context):
-    for action in (SetParameter('a', 'x'), SetUseSimTime(True), SetRemap('from1', 'to1')):
-        action.execute(context)
-    assert context.launch_configurations['global_params'] == [('a', 'x'), ('use_sim_time', True)]
+def test_names_parameters_and_remappings_become_arguments(context):
     node = Node(package='any', executable='any', name='me', namespace='ns', parameters=[{'b': 'y'}],
-                remappings=[('from2', 'to2')])
+                remappings=[('from', 'to')])
     node._perform_substitutions(context)
-    assert node.expanded_remapping_rules == [('from1', 'to1'), ('from2', 'to2')]
+    assert node.expanded_remapping_rules == [('from', 'to')]
     arguments = [perform_substitutions(context, item) for item in node.cmd[1:]]
     file = arguments[arguments.index('--params-file') + 1]
-    assert arguments[:7] == ['--ros-args', '-r', '__node:=me', '-r', '__ns:=/ns', '-p', 'a:=x']
-    assert arguments.index('-p') < arguments.index('--params-file')
+    assert arguments == ['--ros-args', '-r', '__node:=me', '-r', '__ns:=/ns', '--params-file', file, '-r', 'from:=to']
     assert yaml.safe_load(pathlib.Path(file).read_text()) == {'/ns/me': {'ros__parameters': {'b': 'y'}}}
-
-
-def test_parameter_file_performs_substitutions(tmp_path, context, monkeypatch):
-    path = tmp_path / 'params.yaml'
-    path.write_text('/**:\n  ros__parameters:\n    rate: $(var rate)\n    who: "$(env WHO nobody)"\n    price: 3 $\n')
-    context.launch_configurations['rate'] = '2.5'
-    monkeypatch.delenv('WHO', raising=False)
-    file = ParameterFile([str(tmp_path), '/params.yaml'], allow_substs=True).evaluate(context)
-    assert yaml.safe_load(file.read_text())['/**']['ros__parameters'] == {
-        'rate': 2.5, 'who': 'nobody', 'price': '3 $'}
-    assert ParameterFile(path).evaluate(context) == path
-    path.write_text('a: $(no-such-substitution)')
-    with pytest.raises(Exception, match='no-such-substitution'):
-        ParameterFile(path, allow_substs=True).evaluate(context)
 
 
 def test_packages_and_executables_are_found(prefix, context):
@@ -188,11 +186,11 @@ def test_node_starts_with_what_the_launch_file_says(prefix, capsys):
         parameters=[file, str(prefix / 'missing.yaml'), {
             'both': LaunchConfiguration('suffix'), 'numbers': [1.0, 2.5], 'group': {'flag': True},
             'text': ParameterValue(Text(text='5'), value_type=str)}, Parameter('single', 7)])
-    assert run(GroupAction([SetEnvironmentVariable('OUT', 'out'), SetParameter('scoped', 3), node]),
+    assert run(GroupAction([SetEnvironmentVariable('OUT', 'out'), node]),
                suffix='e') == 0
     text = capsys.readouterr().out
     assert "[('both', 'e'), ('from_file', 1), ('group.flag', True), ('numbers', [1.0, 2.5]), " in text
-    assert "('scoped', 3), ('single', 7)," in text and "('text', '5')" in text
+    assert "('single', 7)," in text and "('text', '5')" in text
     assert '/ns/me /ns/out_topic first' in text and '[shown-' in text
     assert f'Parameter file path is not a file: {prefix}/missing.yaml' in text
     assert '--ros-args --log-level warn' in ' '.join(node.process_details['cmd'])

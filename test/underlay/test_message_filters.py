@@ -1,6 +1,6 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Filters of messages: subscription, cache, chain, exact and approximate synchronization."""
+"""Filters of messages: subscription, exact and approximate synchronization."""
 import os
 import random
 import sys
@@ -11,7 +11,7 @@ os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
 
 from hypothesis import given, settings, strategies as st  # noqa: E402
 from message_filters import (  # noqa: E402
-    ApproximateTimeSynchronizer, Cache, Chain, SimpleFilter, Subscriber, TimeSynchronizer)
+    ApproximateTimeSynchronizer, SimpleFilter, Subscriber, TimeSynchronizer)
 import pytest  # noqa: E402
 import rclpy  # noqa: E402
 from rclpy.clock import ClockType, ROSClock  # noqa: E402
@@ -67,63 +67,6 @@ def test_a_subscriber_passes_on_what_arrives_with_extra_arguments(node):
 def test_a_subscriber_is_reliable_with_depth_ten_unless_told_otherwise(node):
     assert Subscriber(node, String, 'a').qos_profile.depth == 10
     assert Subscriber(node, String, 'b', 3).qos_profile.depth == 3
-
-
-def test_a_cache_keeps_the_newest_in_order_and_answers_by_time():
-    source = SimpleFilter()
-    cache = Cache(source, 5)
-    passed = collector(cache)
-    messages = {second: stamped(second) for second in range(6)}
-    for second in (0, 2, 1, 3, 4):
-        source.signalMessage(messages[second])
-    at = [Time(seconds=second, clock_type=ClockType.ROS_TIME) for second in range(6)]
-    assert len(passed) == 5
-    assert cache.getInterval(at[1], at[2]) == [messages[1], messages[2]]
-    assert cache.getElemAfterTime(at[3]) is messages[3]
-    assert cache.getElemBeforeTime(at[3]) is messages[3]
-    assert (cache.getOldestTime(), cache.getLastestTime()) == (at[0], at[4])
-    source.signalMessage(messages[5])
-    assert cache.getOldestTime() == at[1]
-    assert cache.getLast() is messages[5]
-    assert cache.getElemAfterTime(at[5] + Duration(seconds=1)) is None
-    assert cache.getElemBeforeTime(at[0]) is None
-
-
-def test_a_cache_refuses_headerless_messages_unless_allowed():
-    source = SimpleFilter()
-    strict, lenient = Cache(source, 5), Cache(source, 5, allow_headerless=True)
-    word = String(data='word')
-    source.signalMessage(word)
-    assert strict.getLast() is None and strict.getLastestTime() is None
-    now = ROSClock().now()
-    assert lenient.getInterval(now - Duration(seconds=60), now) == [word]
-    assert lenient.getElemAfterTime(now) is None
-
-
-def test_filters_in_a_chain_feed_each_other():
-    chain, first, second = Chain(), Cache(SimpleFilter(), 3), Cache(SimpleFilter(), 3)
-    out, beside = collector(chain), collector(first)
-    with pytest.raises(KeyError):
-        chain.getFilter(0)
-    chain.add(stamped(0))
-    chain.addFilter(first)
-    chain.add(stamped(1))
-    chain.addFilter(second)
-    chain.add(stamped(2))
-    assert (chain.getFilter(0), chain.getFilter(1)) == (first, second)
-    assert len(first.cache_msgs) == 2 and second.cache_msgs == [stamped(2)]
-    assert [message.header.stamp.sec for message, in out] == [0, 1, 2]
-    assert len(beside) == 2
-
-
-def test_a_chain_has_one_input():
-    source = SimpleFilter()
-    chain = Chain(source)
-    out = collector(chain)
-    source.signalMessage(stamped(1))
-    assert out == [(stamped(1),)]
-    with pytest.raises(RuntimeError, match='Already connected'):
-        chain.connectInput(source)
 
 
 def test_equal_stamps_are_joined_in_the_order_of_the_inputs():

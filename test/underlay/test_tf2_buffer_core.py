@@ -11,7 +11,6 @@ from scipy.spatial.transform import Rotation, Slerp
 from tf2_py import (
     BufferCore, ConnectivityException, ExtrapolationException, InvalidArgumentException, LookupException,
     TransformException)
-import yaml
 
 
 def transform(parent, child, seconds=0.0, translation=(42.0, -3.14, 0.0), rotation=(0.0, 0.0, 0.0, 1.0)):
@@ -160,7 +159,6 @@ def test_same_frame_is_identity_even_if_unknown():
 def test_invalid_transforms_are_ignored(invalid):
     core = buffer(invalid)
     assert core._getFrameStrings() == []
-    assert core.all_frames_as_yaml() == '[]'
 
 
 def test_leading_slashes_are_dropped_when_set():
@@ -172,7 +170,6 @@ def test_old_samples_expire_and_older_arrivals_are_refused():
     core.set_transform(transform('foo', 'bar', 2.0), 'late')
     assert core.can_transform_core('foo', 'bar', Time(seconds=5))[0]
     assert not core.can_transform_core('foo', 'bar', Time(seconds=2))[0]
-    assert yaml.safe_load(core.all_frames_as_yaml())['bar']['broadcaster'] == 'test'
 
 
 def test_ten_seconds_are_kept_by_default():
@@ -205,30 +202,6 @@ def test_a_static_transform_replaces_a_moving_one():
     assert core.can_transform_core('foo', 'bar', Time(seconds=2)) == (True, '')
 
 
-def test_frames_are_described_with_parent_and_rate():
-    core = buffer(transform('bar', 'foo', 1.0), transform('bar', 'foo', 2.0))
-    frame = yaml.safe_load(core.all_frames_as_yaml())['foo']
-    assert frame == {'parent': 'bar', 'broadcaster': 'test', 'rate': 2.0, 'most_recent_transform': 2.0,
-                     'oldest_transform': 1.0, 'buffer_length': 1.0}
-    assert core.all_frames_as_string() == 'Frame foo exists with parent bar.\n'
-
-
 def test_times_of_other_types_are_refused():
     with pytest.raises(TypeError, match='time must have sec and nanosec, or nanoseconds'):
         buffer(transform('foo', 'bar')).lookup_transform_core('foo', 'bar', 3.0)
-
-
-def test_velocity_is_the_difference_over_the_interval():
-    core = buffer(*(transform('world', 'car', second, (3.0 * second, 0, 0)) for second in range(5)))
-    linear, angular = core.lookupVelocityCore('car', 'world', Time(), Duration(seconds=4, nanoseconds=1000000))
-    assert linear == pytest.approx((3.0, 0.0, 0.0), abs=1e-2) and angular == (0.0, 0.0, 0.0)
-    full = core.lookupVelocityFullCore('car', 'world', 'world', (0, 0, 0), 'car', Time(),
-                                       Duration(seconds=4, nanoseconds=1000000))
-    assert full == (linear, angular)
-
-
-def test_angular_velocity_is_about_the_axis_of_turning():
-    core = buffer(*(transform('world', 'car', 1.0 + second, (0, 0, 0),
-                              Rotation.from_rotvec([0, 0, 0.5 * second]).as_quat()) for second in (0.0, 1.0, 2.0)))
-    _, angular = core.lookupVelocityCore('car', 'world', Time(seconds=2), Duration(seconds=1))
-    assert angular == pytest.approx((0.0, 0.0, 0.5))

@@ -8,7 +8,9 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from cv_bridge.boost.cv_bridge_boost import CV_MAT_CNWrap, CV_MAT_DEPTHWrap, cvtColor2, DEPTHS, getCvType
+from cv_bridge.encodings import convert, DEPTHS, encoding as parse
+
+_DEPTH_OF = {dtype.name: depth for depth, dtype in DEPTHS.items()}
 
 
 class CvBridgeError(TypeError):
@@ -18,36 +20,18 @@ class CvBridgeError(TypeError):
 class CvBridge:
     """Converts images [height, width] or [height, width, channels] from and to messages."""
 
-    def __init__(self) -> None:
-        names = [f'{depth}C{channels}' for depth in DEPTHS for channels in (1, 2, 3, 4)]
-        self.cvtype_to_name = {getCvType(name): name for name in names}
-        self.cvdepth_to_numpy_depth = {getattr(cv2, f'CV_{depth}'): dtype.name for depth, dtype in DEPTHS.items()}
-        self.numpy_type_to_cvtype = {dtype.name: depth for depth, dtype in DEPTHS.items()}
-        self.numpy_type_to_cvtype.update({depth: dtype.name for depth, dtype in DEPTHS.items()})
-
-    def dtype_with_channels_to_cvtype2(self, dtype: np.dtype, n_channels: int) -> str:
-        """Such as 8UC3."""
-        return f'{self.numpy_type_to_cvtype[dtype.name]}C{n_channels}'
-
-    def cvtype2_to_dtype_with_channels(self, cvtype: int) -> Tuple[str, int]:
-        """Such as ('uint8', 3)."""
-        return self.cvdepth_to_numpy_depth[CV_MAT_DEPTHWrap(cvtype)], CV_MAT_CNWrap(cvtype)
-
-    def encoding_to_cvtype2(self, encoding: str) -> int:
-        """OpenCV's number of an encoding; CvBridgeError if there is no such encoding."""
+    def encoding_to_dtype_with_channels(self, encoding: str) -> Tuple[str, int]:
+        """Such as ('uint8', 3) of bgr8; CvBridgeError if there is no such encoding."""
         try:
-            return getCvType(encoding)
+            found = parse(encoding)
         except RuntimeError as error:
             raise CvBridgeError(error) from error
-
-    def encoding_to_dtype_with_channels(self, encoding: str) -> Tuple[str, int]:
-        """Such as ('uint8', 3) of bgr8."""
-        return self.cvtype2_to_dtype_with_channels(self.encoding_to_cvtype2(encoding))
+        return DEPTHS[found.depth].name, found.channels
 
     @staticmethod
     def _convert(image: np.ndarray, encoding: str, desired_encoding: str) -> np.ndarray:
         try:
-            return cvtColor2(image, encoding, desired_encoding)
+            return image if desired_encoding == 'passthrough' else convert(image, encoding, desired_encoding)
         except RuntimeError as error:
             raise CvBridgeError(error) from error
 
@@ -61,8 +45,6 @@ class CvBridge:
         if image is None:
             raise CvBridgeError(f'OpenCV cannot decode the {len(cmprs_img_msg.data)} bytes of an image said to be '
                                 f'"{cmprs_img_msg.format}"')
-        if desired_encoding == 'passthrough':
-            return image
         layout = {1: 'mono', 3: 'bgr', 4: 'bgra'}[1 if image.ndim == 2 else image.shape[2]]
         return self._convert(image, f'{layout}{8 * image.itemsize}', desired_encoding)
 
@@ -82,7 +64,7 @@ class CvBridge:
             shape, strides = (*shape, channels), (*strides, dtype.itemsize)
         image = np.ndarray(shape, dtype, data, strides=strides)
         image = np.ascontiguousarray(image, dtype.newbyteorder('='))
-        return image if desired_encoding == 'passthrough' else self._convert(image, img_msg.encoding, desired_encoding)
+        return self._convert(image, img_msg.encoding, desired_encoding)
 
     def cv2_to_compressed_imgmsg(self, cvim: np.ndarray, dst_format: str = 'jpg') -> CompressedImage:
         """Encode an image (colours as BGR) in a format that OpenCV writes, such as jpg or png."""
@@ -100,10 +82,11 @@ class CvBridge:
     def cv2_to_imgmsg(self, cvim: np.ndarray, encoding: str = 'passthrough', header: Optional[Header] = None) -> Image:
         """A message of an image; passthrough names the encoding by the array's type, such as 8UC3."""
         _require_array(cvim)
-        cv_type = self.dtype_with_channels_to_cvtype2(cvim.dtype, 1 if cvim.ndim < 3 else cvim.shape[2])
+        channels = 1 if cvim.ndim < 3 else cvim.shape[2]
+        cv_type = f'{_DEPTH_OF[cvim.dtype.name]}C{channels}'
         if encoding == 'passthrough':
             encoding = cv_type
-        elif self.encoding_to_cvtype2(encoding) != getCvType(cv_type):
+        elif self.encoding_to_dtype_with_channels(encoding) != (cvim.dtype.name, channels):
             raise CvBridgeError(f'encoding specified as {encoding}, but image has incompatible type {cv_type}')
         message = Image(height=cvim.shape[0], width=cvim.shape[1], encoding=encoding,
                         is_bigendian=cvim.dtype.byteorder == '>')

@@ -9,9 +9,8 @@ import sys
 def alias_modules(package: str, *extra: str, to: str = '') -> None:
     """Make `package.snake_case`, for each launch class of module `to` (or package), and each extra, that module."""
     owner, module = sys.modules[package], sys.modules[to or package]
-    root = package.split('.')[0]
     classes = [member.__name__ for member in vars(module).values()
-               if isinstance(member, type) and member.__module__.split('.')[0] == root]
+               if isinstance(member, type) and member.__module__.startswith('launch')]
     for name in (*(re.sub(r'(?<!^)(?=[A-Z])', '_', name).lower() for name in classes), *extra):
         sys.modules.setdefault(f'{package}.{name}', module)
         if not hasattr(owner, name):

@@ -3,7 +3,6 @@
 """What launch descriptions are made of: entities, actions, substitutions, conditions, events and their handlers."""
 
 import asyncio
-import collections.abc
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, Optional, Union
@@ -20,21 +19,19 @@ class Substitution:
 
 
 SomeSubstitutionsType = Union[str, os.PathLike, Substitution, Iterable[Union[str, os.PathLike, Substitution]]]
-SomeSubstitutionsType_types_tuple = (str, os.PathLike, Substitution, collections.abc.Iterable)
+SomeSubstitutionsType_types_tuple = (str, os.PathLike, Substitution, Iterable)
 
 
 class Condition:
     """A predicate over the launch context."""
 
-    def __init__(self, *, predicate: Optional[Callable[[Any], bool]] = None) -> None:
+    def __init__(self, *, predicate: Callable[[Any], bool]) -> None:
         self._predicate = predicate
 
     def describe(self) -> str:
         return repr(self)
 
     def evaluate(self, context) -> bool:
-        if self._predicate is None:
-            raise NotImplementedError('a Condition needs a predicate')
         return self._predicate(context)
 
 
@@ -42,10 +39,6 @@ class Event:
     """Something that happened; its class says what."""
 
     name = 'launch.Event'
-
-    def __init_subclass__(cls) -> None:
-        if cls.__module__.startswith('launch.events'):
-            cls.name = f'{cls.__module__}.{cls.__name__}'
 
 
 class LaunchDescriptionEntity:
@@ -85,14 +78,11 @@ class Action(LaunchDescriptionEntity):
         return self.get_sub_entities() if self.condition is None else []
 
     def describe_conditional_sub_entities(self) -> list[tuple[str, Iterable[LaunchDescriptionEntity]]]:
-        if self.condition is None:
-            return []
-        return [(f'Conditionally included by {self.describe()}', self.get_sub_entities())]
+        return [] if self.condition is None else [
+            (f'Conditionally included by {self.describe()}', self.get_sub_entities())]
 
     def visit(self, context) -> Optional[list[LaunchDescriptionEntity]]:
-        if self.condition is not None and not self.condition.evaluate(context):
-            return None
-        return self.execute(context)
+        return self.execute(context) if self.condition is None or self.condition.evaluate(context) else None
 
     def execute(self, context) -> Optional[list[LaunchDescriptionEntity]]:
         """Carry out the action (nothing unless overridden)."""
@@ -107,9 +97,7 @@ class EventHandler:
 
     def __init__(self, *, matcher: Callable[[Event], bool], entities: Optional[SomeEntitiesType] = None,
                  handle_once: bool = False) -> None:
-        self._matcher = matcher
-        self.entities = entities
-        self.handle_once = handle_once
+        self._matcher, self.entities, self.handle_once = matcher, entities, handle_once
 
     def matches(self, event: Event) -> bool:
         return self._matcher(event)
@@ -120,6 +108,3 @@ class EventHandler:
         if self.handle_once:
             context.unregister_event_handler(self)
         return self.entities
-
-
-BaseEventHandler = EventHandler

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, Optional, Union
 
 from . import base
-from ._module_aliases import alias_modules
-from .events import IncludeLaunchDescription, Shutdown
-from .events.process import ProcessExited, ProcessStarted
+from .events import ProcessExited, ProcessStarted, Shutdown
 
 Reaction = Union[base.SomeEntitiesType, Callable[[Any, Any], Optional[base.SomeEntitiesType]]]
 Target = Optional[Union[Callable[[base.Action], bool], base.Action]]
 
 
-class _Reacting(base.EventHandler):
-    """Visits entities, or what a function of the event and the context returns."""
+class OnEvent(base.EventHandler):
+    """Reacts to a class of event by visiting entities, or what a function of the event and the context returns."""
 
-    def __init__(self, *, matcher: Callable[[base.Event], bool], reaction: Reaction, handle_once: bool = False) -> None:
-        super().__init__(matcher=matcher, handle_once=handle_once)
+    def __init__(self, event_class: type[base.Event], reaction: Reaction, **kwargs) -> None:
+        super().__init__(matcher=lambda event: isinstance(event, event_class), **kwargs)
         self._reaction = reaction
 
     def handle(self, event: base.Event, context) -> Optional[base.SomeEntitiesType]:
@@ -26,60 +24,41 @@ class _Reacting(base.EventHandler):
         return self._reaction(event, context) if callable(self._reaction) else self._reaction
 
 
-class OnActionEventBase(_Reacting):
-    """Reacts to one class of event of one action, of those that a function accepts, or of all."""
-
-    def __init__(self, *, action_matcher: Target, on_event: Reaction, target_event_cls: type[base.Event],
-                 target_action_cls: type[base.Action], **kwargs) -> None:
-        if not isinstance(action_matcher, (target_action_cls, type(None))) and not callable(action_matcher):
-            raise TypeError(f"action_matcher must be an '{target_action_cls.__name__}' instance or a callable")
-        if not callable(on_event):
-            on_event = list(on_event) if isinstance(on_event, Iterable) else [on_event]
-            for entity in on_event:
-                if not isinstance(entity, base.LaunchDescriptionEntity):
-                    raise TypeError("expected all items in 'on_event' iterable to be of type "
-                                    f"'LaunchDescriptionEntity' but got '{type(entity)}'")
-
-        def matches(event: base.Event) -> bool:
-            if not isinstance(event, target_event_cls) or action_matcher is None:
-                return isinstance(event, target_event_cls)
-            if isinstance(action_matcher, target_action_cls):
-                return event.action is action_matcher
-            return action_matcher(event.action)
-        super().__init__(matcher=matches, reaction=on_event, **kwargs)
-
-
-class OnProcessStart(OnActionEventBase):
-    """Reacts when a process starts."""
-
-    def __init__(self, *, target_action: Target = None, on_start: Reaction, **kwargs) -> None:
-        from .actions import ExecuteLocal
-        super().__init__(action_matcher=target_action, on_event=on_start, target_event_cls=ProcessStarted,
-                         target_action_cls=ExecuteLocal, **kwargs)
-
-
-class OnProcessExit(OnActionEventBase):
-    """Reacts when a process ends."""
-
-    def __init__(self, *, target_action: Target = None, on_exit: Reaction, **kwargs) -> None:
-        from .actions import ExecuteLocal
-        super().__init__(action_matcher=target_action, on_event=on_exit, target_event_cls=ProcessExited,
-                         target_action_cls=ExecuteLocal, **kwargs)
-
-
-class OnShutdown(_Reacting):
+class OnShutdown(OnEvent):
     """Reacts when the launch shuts down."""
 
     def __init__(self, *, on_shutdown: Reaction, **kwargs) -> None:
-        super().__init__(matcher=lambda event: isinstance(event, Shutdown), reaction=on_shutdown, **kwargs)
+        super().__init__(Shutdown, on_shutdown, **kwargs)
 
 
-class OnIncludeLaunchDescription(_Reacting):
-    """Visits the launch description of an IncludeLaunchDescription event."""
+class _OnProcessEvent(OnEvent):
+    """Reacts to events of one process, of those that a function accepts, or of all."""
 
-    def __init__(self, **kwargs) -> None:
-        super().__init__(matcher=lambda event: isinstance(event, IncludeLaunchDescription),
-                         reaction=lambda event, context: event.launch_description, **kwargs)
+    def __init__(self, event_class: type[base.Event], target: Target, reaction: Reaction, **kwargs) -> None:
+        from .actions import ExecuteProcess
+        if not isinstance(target, (ExecuteProcess, type(None))) and not callable(target):
+            raise TypeError(f"target_action must be an 'ExecuteProcess' instance or a callable, got {target!r}")
+        if not callable(reaction):
+            reaction = list(reaction) if isinstance(reaction, Iterable) else [reaction]
+            for entity in reaction:
+                if not isinstance(entity, base.LaunchDescriptionEntity):
+                    raise TypeError(f"expected each reaction to be a 'LaunchDescriptionEntity' but got '{type(entity)}'")
+        super().__init__(event_class, reaction, **kwargs)
+        self._accepts = (lambda action: action is target) if isinstance(target, ExecuteProcess) else target
+
+    def matches(self, event: base.Event) -> bool:
+        return super().matches(event) and (self._accepts is None or self._accepts(event.action))
 
 
-alias_modules(__name__)
+class OnProcessStart(_OnProcessEvent):
+    """Reacts when a process starts."""
+
+    def __init__(self, *, target_action: Target = None, on_start: Reaction, **kwargs) -> None:
+        super().__init__(ProcessStarted, target_action, on_start, **kwargs)
+
+
+class OnProcessExit(_OnProcessEvent):
+    """Reacts when a process ends."""
+
+    def __init__(self, *, target_action: Target = None, on_exit: Reaction, **kwargs) -> None:
+        super().__init__(ProcessExited, target_action, on_exit, **kwargs)

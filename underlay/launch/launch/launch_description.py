@@ -18,19 +18,14 @@ class LaunchDescription(LaunchDescriptionEntity):
 
     def __init__(self, initial_entities: Optional[Iterable[LaunchDescriptionEntity]] = None, *,
                  deprecated_reason: Optional[str] = None) -> None:
-        self.entities = list(initial_entities) if initial_entities is not None else []
+        self.entities = list(initial_entities or ())
         self.deprecated_reason = deprecated_reason
-
-    @property
-    def deprecated(self) -> bool:
-        return self.deprecated_reason is not None
+        self.deprecated = deprecated_reason is not None
 
     def visit(self, context: LaunchContext) -> list[LaunchDescriptionEntity]:
         if self.deprecated:
-            path = context.get_locals_as_dict().get('current_launch_file_path')
-            logging.get_logger().warning(
-                f'deprecated launch description: {self.deprecated_reason}' if path is None
-                else f'launch file [{path}] is deprecated: {self.deprecated_reason}')
+            path = context.get_locals_as_dict().get('current_launch_file_path', 'in a script')
+            logging.get_logger().warning(f'launch file [{path}] is deprecated: {self.deprecated_reason}')
         return self.entities
 
     def describe_sub_entities(self) -> list[LaunchDescriptionEntity]:
@@ -39,8 +34,7 @@ class LaunchDescription(LaunchDescriptionEntity):
     def add_entity(self, entity: LaunchDescriptionEntity) -> None:
         self.entities.append(entity)
 
-    def add_action(self, action: Action) -> None:
-        self.add_entity(action)
+    add_action = add_entity
 
     def get_launch_arguments(self, conditional_inclusion: bool = False) -> list[Action]:
         """Return the DeclareLaunchArgument actions found without launching, the first of each name."""
@@ -74,10 +68,9 @@ class LaunchDescriptionSource:
     def __init__(self, launch_description: Optional[LaunchDescription] = None,
                  location: SomeSubstitutionsType = '<string>',
                  method: str = 'unspecified mechanism from a script') -> None:
-        self._launch_description = launch_description
+        self._launch_description, self.method = launch_description, method
         self._location = normalize_to_list_of_substitutions(location)
         self._expanded_location: Optional[str] = None
-        self.method = method
 
     @property
     def location(self) -> str:
@@ -112,18 +105,6 @@ class InvalidPythonLaunchFileError(Exception):
     """A Python launch file has no generate_launch_description()."""
 
 
-class InvalidLaunchFileError(Exception):
-    """A launch file cannot be loaded."""
-
-    def __init__(self, extension: str = '', *, likely_errors: Optional[list[Exception]] = None) -> None:
-        if not extension or not likely_errors:
-            super().__init__('The launch file may have a syntax error, or its format is unknown')
-        else:
-            super().__init__(
-                f'Caught exception when trying to load file of format [{extension}]: {likely_errors[0]}')
-            self.__cause__ = likely_errors[0]
-
-
 def get_launch_description_from_python_launch_file(python_launch_file_path: str) -> LaunchDescription:
     """Run the file and return what its generate_launch_description() returns; InvalidPythonLaunchFileError without."""
     loader = SourceFileLoader('python_launch_file', str(python_launch_file_path))
@@ -133,15 +114,6 @@ def get_launch_description_from_python_launch_file(python_launch_file_path: str)
         raise InvalidPythonLaunchFileError(f"launch file at '{python_launch_file_path}' does not contain the required "
                                            "function 'generate_launch_description()'")
     return module.generate_launch_description()
-
-
-def get_launch_description_from_any_launch_file(launch_file_path: str) -> LaunchDescription:
-    """Load a Python launch file; InvalidLaunchFileError where that fails."""
-    try:
-        return get_launch_description_from_python_launch_file(launch_file_path)
-    except Exception as error:
-        extension = 'py' if str(launch_file_path).endswith('.py') else ''
-        raise InvalidLaunchFileError(extension, likely_errors=[error]) from error
 
 
 class PythonLaunchDescriptionSource(LaunchDescriptionSource):
@@ -154,11 +126,5 @@ class PythonLaunchDescriptionSource(LaunchDescriptionSource):
         return get_launch_description_from_python_launch_file(location)
 
 
-class AnyLaunchDescriptionSource(LaunchDescriptionSource):
+class AnyLaunchDescriptionSource(PythonLaunchDescriptionSource):
     """A launch file; here only Python ones are known."""
-
-    def __init__(self, launch_file_path: SomeSubstitutionsType) -> None:
-        super().__init__(None, launch_file_path, 'any launch file')
-
-    def _get_launch_description(self, location: str) -> LaunchDescription:
-        return get_launch_description_from_any_launch_file(location)

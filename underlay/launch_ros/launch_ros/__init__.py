@@ -5,4 +5,6 @@
 from . import actions, descriptions, substitutions, utilities  # noqa: F401
 from launch._module_aliases import alias_modules
 
+alias_modules('launch_ros.actions', 'push_ros_namespace')
+alias_modules('launch_ros.substitutions', 'find_package')
 alias_modules(__name__, 'parameter_descriptions', to='launch_ros.descriptions')

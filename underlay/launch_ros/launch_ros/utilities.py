@@ -2,20 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names, parameters and remappings of nodes, normalized when described and evaluated when launched."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import yaml
-from launch.base import SomeSubstitutionsType, SomeSubstitutionsType_types_tuple, Substitution
+from launch.base import SomeSubstitutionsType as Text, SomeSubstitutionsType_types_tuple, Substitution
 from launch.substitutions import TextSubstitution
 from launch.utilities import ensure_argument_type, normalize_to_list_of_substitutions, perform_substitutions
 
 from .descriptions import Parameter, ParameterFile, ParameterValue
 
 NormalizedDict = dict[tuple[Substitution, ...], Any]
-SomeParameters = Sequence[Union[ParameterFile, Parameter, SomeSubstitutionsType, Mapping]]
+SomeParameters = Sequence[Union[ParameterFile, Parameter, Text, Mapping]]
 _SCALARS = (bool, int, float, str)
 _HINT = ('If the parameter is meant to be a string, try wrapping it in '
          'launch_ros.parameter_descriptions.ParameterValue(value, value_type=str)')
@@ -34,12 +33,11 @@ def make_namespace_absolute(ns: Optional[str]) -> Optional[str]:
     return ns if ns is None or ns.startswith('/') else '/' + ns
 
 
-def normalize_remap_rules(remappings: Iterable[tuple[SomeSubstitutionsType, SomeSubstitutionsType]]) -> list[tuple]:
+def normalize_remap_rules(remappings: Iterable[tuple[Text, Text]]) -> list[tuple]:
     """Return pairs of lists of substitutions; TypeError unless pairs are given."""
     ensure_argument_type(remappings, (list, tuple), 'remappings')
     for rule in remappings:
-        ensure_argument_type(rule, tuple, 'remapping rule')
-        if len(rule) != 2:
+        if not isinstance(rule, tuple) or len(rule) != 2:
             raise TypeError(f'remapping rules must be pairs (from, to), got {rule!r}')
     return [tuple(normalize_to_list_of_substitutions(side) for side in rule) for rule in remappings]
 
@@ -60,8 +58,6 @@ def _normalize_list(value: Sequence) -> tuple:
 
 def normalize_parameter_dict(parameters: Mapping, *, _prefix: Sequence[Substitution] = ()) -> NormalizedDict:
     """Return dotted names and values with their substitutions as lists; TypeError for what cannot be a parameter."""
-    if not isinstance(parameters, Mapping):
-        raise TypeError('expected dict')
     normalized: NormalizedDict = {}
     for key, value in parameters.items():
         ensure_argument_type(key, SomeSubstitutionsType_types_tuple, 'parameter name')
@@ -84,14 +80,9 @@ def normalize_parameters(parameters: SomeParameters) -> tuple[Union[ParameterFil
     """Return files, parameters and normalized dicts; TypeError for anything else or no list."""
     if isinstance(parameters, str) or not isinstance(parameters, Sequence):
         raise TypeError(f'Expecting list of parameters, got {parameters}')
-
-    def normalize(param: Any) -> Union[ParameterFile, Parameter, NormalizedDict]:
-        if isinstance(param, Mapping):
-            return normalize_parameter_dict(param)
-        if isinstance(param, (ParameterFile, Parameter)):
-            return param
-        return ParameterFile(os.fspath(param) if isinstance(param, os.PathLike) else param)
-    return tuple(normalize(param) for param in parameters)
+    return tuple(normalize_parameter_dict(param) if isinstance(param, Mapping) else
+                 param if isinstance(param, (ParameterFile, Parameter)) else ParameterFile(param)
+                 for param in parameters)
 
 
 def _uniform(name: str, values: Sequence) -> tuple:
@@ -104,23 +95,20 @@ def _uniform(name: str, values: Sequence) -> tuple:
 def _evaluate(context, name: str, value: Any) -> Any:
     if isinstance(value, ParameterValue):
         return value.evaluate(context)
-    if not isinstance(value, tuple) or not value:
-        ensure_argument_type(value, (*_SCALARS, bytes), 'value')
+    if not isinstance(value, tuple) or not value or type(value[0]) in _SCALARS:
         return value
     if isinstance(value[0], list):
         return _uniform(name, [yaml.safe_load(perform_substitutions(context, item)) for item in value])
-    if not isinstance(value[0], Substitution):
-        return value
     try:
         evaluated = yaml.safe_load(perform_substitutions(context, value) or "''")
     except yaml.YAMLError as error:
         raise TypeError(f'Unable to parse the value of parameter {name} as yaml. {_HINT}') from error
-    if type(evaluated) in (*_SCALARS, bytes):
-        return evaluated
     if isinstance(evaluated, list):
         return _uniform(name, evaluated)
-    raise TypeError('Allowed value types are bytes, bool, int, float, str, Sequence[bool], Sequence[int], '
-                    f'Sequence[float], Sequence[str]. Got {type(evaluated)} for "{name}". {_HINT}')
+    if type(evaluated) not in (*_SCALARS, bytes):
+        raise TypeError('Allowed value types are bytes, bool, int, float, str, Sequence[bool], Sequence[int], '
+                        f'Sequence[float], Sequence[str]. Got {type(evaluated)} for "{name}". {_HINT}')
+    return evaluated
 
 
 def evaluate_parameter_dict(context, parameters: NormalizedDict) -> dict[str, Any]:

@@ -31,9 +31,6 @@ def _add_launch(commands: argparse._SubParsersAction) -> None:
     add('-a', '--show-all-subprocesses-output', action='store_true',
         help="Show all launched subprocesses' output by overriding their output configuration using the "
              'OVERRIDE_LAUNCH_PROCESS_OUTPUT envvar.')
-    add('--launch-prefix', help='Prefix command, which should go before all executables.')
-    add('--launch-prefix-filter', help='Regex pattern for filtering which executables the --launch-prefix is '
-                                       'applied to by matching the executable name.')
     add('package_name', help='Name of the ROS package which contains the launch file')
     add('launch_file_name', nargs='?', help='Name of the launch file')
     add('launch_arguments', nargs='*',
@@ -69,12 +66,6 @@ def _launch(args: argparse.Namespace) -> Optional[int]:
         os.environ['OVERRIDE_LAUNCH_PROCESS_OUTPUT'] = 'both'
     if args.show_args:
         return print_arguments_of_launch_file(launch_file_path=path)
-    if args.launch_prefix is not None:
-        arguments.append(f'launch-prefix:={args.launch_prefix}')
-    if args.launch_prefix_filter is not None:
-        if args.launch_prefix is None:
-            raise RuntimeError('--launch-prefix must be specified if --launch-prefix-filter is provided')
-        arguments.append(f'launch-prefix-filter:={args.launch_prefix_filter}')
     return launch_a_launch_file(launch_file_path=path, launch_file_arguments=arguments,
                                 noninteractive=args.noninteractive, debug=args.debug)
 
@@ -94,10 +85,8 @@ def _run(args: argparse.Namespace) -> int:
     from ros2run.api import MultipleExecutables, PackageNotFound, get_executable_path, run_executable
     try:
         path = get_executable_path(package_name=args.package_name, executable_name=args.executable_name)
-    except PackageNotFound as error:
-        raise RuntimeError(f"Package '{args.package_name}' not found") from error
-    except MultipleExecutables as error:
-        raise RuntimeError('Multiple executables found:' + ''.join(f'\n- {path}' for path in error.paths)) from error
+    except (PackageNotFound, MultipleExecutables) as error:
+        raise RuntimeError(str(error)) from error
     if path is None:
         raise RuntimeError('No executable found')
     return run_executable(path=path, argv=args.argv, prefix=shlex.split(args.prefix or ''))

@@ -10,36 +10,6 @@ from tf2_py.rigid import interpolate, Rigid
 Sample = Tuple[str, Rigid]  # parent frame, transform child -> parent
 
 
-def seconds(nanoseconds: int) -> str:
-    """A time as tf2 prints it."""
-    return f'{nanoseconds / 1e9:.6f}'
-
-
-class StaticCache:
-    """A transform that holds at every time; it survives clear()."""
-
-    latest = oldest = 0  # no time of its own: it never limits the newest common time
-
-    def __init__(self) -> None:
-        self._sample: Optional[Sample] = None
-
-    def __len__(self) -> int:
-        return 1
-
-    def insert(self, stamp: int, parent: str, rigid: Rigid) -> bool:
-        self._sample = (parent, rigid)
-        return True
-
-    def newest(self) -> Optional[Sample]:
-        return self._sample
-
-    def at(self, stamp: int) -> Sample:
-        return self._sample
-
-    def clear(self) -> None:
-        pass
-
-
 class TimeCache:
     """Samples in order of time, no older than max_age before the newest."""
 
@@ -48,29 +18,18 @@ class TimeCache:
         self._stamps: List[int] = []
         self._samples: List[Sample] = []
 
-    def __len__(self) -> int:
-        return len(self._stamps)
-
     @property
     def latest(self) -> int:
         return self._stamps[-1] if self._stamps else 0
 
-    @property
-    def oldest(self) -> int:
-        return self._stamps[0] if self._stamps else 0
-
     def insert(self, stamp: int, parent: str, rigid: Rigid) -> bool:
         """Keep a sample; False if it is older than the history reaches."""
         expired = bisect_left(self._stamps, self.latest - self._max_age)
-        if expired:
-            del self._stamps[:expired], self._samples[:expired]
+        del self._stamps[:expired], self._samples[:expired]
         if self._stamps and stamp < self.latest - self._max_age:
             return False
-        sample = (parent, rigid)
-        place = bisect_right(self._stamps, stamp)
-        if sample not in self._samples[bisect_left(self._stamps, stamp):place]:
-            self._stamps.insert(place, stamp)
-            self._samples.insert(place, sample)
+        place = slice(bisect_left(self._stamps, stamp), bisect_right(self._stamps, stamp))
+        self._stamps[place], self._samples[place] = [stamp], [(parent, rigid)]
         return True
 
     def newest(self) -> Optional[Sample]:
@@ -79,13 +38,9 @@ class TimeCache:
     def at(self, stamp: int) -> Sample:
         """The sample at a time, interpolated; ExtrapolationException outside the history."""
         stamps = self._stamps
-        if not stamps:
-            raise ExtrapolationException('')
-        if stamp == 0 or stamp == stamps[-1]:
+        if stamps and stamp in (0, stamps[-1]):
             return self._samples[-1]
-        if stamp == stamps[0]:
-            return self._samples[0]
-        if not stamps[0] < stamp < stamps[-1]:
+        if not stamps or not stamps[0] <= stamp < stamps[-1]:
             raise ExtrapolationException(self._why_not(stamp))
         place = bisect_right(stamps, stamp)
         older, newer = self._samples[place - 1], self._samples[place]
@@ -95,14 +50,32 @@ class TimeCache:
         return older[0], interpolate(older[1], newer[1], (stamp - begin) / (stamps[place] - begin))
 
     def _why_not(self, stamp: int) -> str:
+        if not self._stamps:
+            return ''
         if len(self._stamps) == 1:
-            return (f'Lookup would require extrapolation at time {seconds(stamp)}, '
-                    f'but only time {seconds(self.latest)} is in the buffer')
+            return (f'Lookup would require extrapolation at time {stamp / 1e9:.6f}, '
+                    f'but only time {self.latest / 1e9:.6f} is in the buffer')
         direction, end, bound = ('future', 'latest', self.latest) if stamp > self.latest else \
-            ('past', 'earliest', self.oldest)
-        return (f'Lookup would require extrapolation into the {direction}.  Requested time {seconds(stamp)} '
-                f'but the {end} data is at time {seconds(bound)}')
+            ('past', 'earliest', self._stamps[0])
+        return (f'Lookup would require extrapolation into the {direction}.  Requested time {stamp / 1e9:.6f} '
+                f'but the {end} data is at time {bound / 1e9:.6f}')
 
     def clear(self) -> None:
         self._stamps.clear()
         self._samples.clear()
+
+
+class StaticCache(TimeCache):
+    """A transform that holds at every time; it never limits the newest common time, and survives clear()."""
+
+    latest = 0
+
+    def insert(self, stamp: int, parent: str, rigid: Rigid) -> bool:
+        self._samples = [(parent, rigid)]
+        return True
+
+    def at(self, stamp: int) -> Sample:
+        return self._samples[0]
+
+    def clear(self) -> None:
+        pass

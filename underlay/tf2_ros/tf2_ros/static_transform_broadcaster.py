@@ -1,27 +1,4 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Publishes transforms that never change on /tf_static."""
-from typing import Dict, Iterable, Optional, Union
-
-from geometry_msgs.msg import TransformStamped
-from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from tf2_msgs.msg import TFMessage
-
-
-class StaticTransformBroadcaster:
-    """Publishes on /tf_static, latched (transient local, depth 1 unless qos says otherwise)."""
-
-    def __init__(self, node: Node, qos: Optional[Union[QoSProfile, int]] = None) -> None:
-        if qos is None:
-            qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.pub_tf = node.create_publisher(TFMessage, '/tf_static', qos)
-        self.net_message = TFMessage()
-        self._sent: Dict[str, TransformStamped] = {}
-
-    def sendTransform(self, transform: Union[TransformStamped, Iterable[TransformStamped]]) -> None:
-        """Publish all transforms sent so far with these: a late listener receives the last message only."""
-        for sent in transform if hasattr(transform, '__iter__') else [transform]:
-            self._sent[sent.child_frame_id] = sent
-        self.net_message.transforms = list(self._sent.values())
-        self.pub_tf.publish(self.net_message)
+"""Where ROS 2's tf2_ros has this class."""
+from tf2_ros.transform_broadcaster import StaticTransformBroadcaster  # noqa: F401

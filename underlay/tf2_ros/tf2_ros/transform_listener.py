@@ -1,8 +1,9 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 """Fills a buffer from /tf and /tf_static."""
+import contextlib
 from threading import Thread
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -12,21 +13,16 @@ from tf2_msgs.msg import TFMessage
 
 from tf2_ros.buffer import Buffer
 
-DEFAULT_TF_TOPIC = '/tf'
-DEFAULT_STATIC_TF_TOPIC = '/tf_static'
-AUTHORITY = 'default_authority'
+QoS = Optional[Union[QoSProfile, int]]
 
 
 class TransformListener:
     """Subscribes for as long as its node lives; spin_thread spins the node in a thread, until rclpy shuts down."""
 
-    def __init__(self, buffer: Buffer, node: Node, *, spin_thread: bool = False,
-                 qos: Optional[Union[QoSProfile, int]] = None,
-                 static_qos: Optional[Union[QoSProfile, int]] = None,
-                 tf_topic: str = DEFAULT_TF_TOPIC, tf_static_topic: str = DEFAULT_STATIC_TF_TOPIC,
+    def __init__(self, buffer: Buffer, node: Node, *, spin_thread: bool = False, qos: QoS = None,
+                 static_qos: QoS = None, tf_topic: str = '/tf', tf_static_topic: str = '/tf_static',
                  static_only: bool = False) -> None:
-        self.buffer = buffer
-        self.node = node
+        self.buffer, self.node = buffer, node
         # In the node's default group a callback that waits for a transform would keep it from arriving.
         self.group = ReentrantCallbackGroup()
         if not static_only:
@@ -44,10 +40,9 @@ class TransformListener:
             self.dedicated_listener_thread.start()
 
     def __del__(self) -> None:
-        thread = getattr(self, 'dedicated_listener_thread', None)
-        if thread is not None and thread.is_alive():
+        if hasattr(self, 'dedicated_listener_thread'):
             self.executor.shutdown()
-            thread.join()
+            self.dedicated_listener_thread.join()
         if hasattr(self, 'tf_static_sub'):
             self.unregister()
 
@@ -59,15 +54,20 @@ class TransformListener:
 
     def callback(self, data: TFMessage) -> None:
         for transform in data.transforms:
-            self.buffer.set_transform(transform, AUTHORITY)
+            self.buffer.set_transform(transform, 'default_authority')
 
     def static_callback(self, data: TFMessage) -> None:
         for transform in data.transforms:
-            self.buffer.set_transform_static(transform, AUTHORITY)
+            self.buffer.set_transform_static(transform, 'default_authority')
+
+
+class StaticTransformListener(TransformListener):
+    """Hears static transforms only."""
+
+    def __init__(self, buffer: Buffer, node: Node, **kwargs: Any) -> None:
+        super().__init__(buffer, node, static_only=True, **kwargs)
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
+    with contextlib.suppress(ExternalShutdownException):
         executor.spin()
-    except ExternalShutdownException:
-        pass

@@ -1,48 +1,41 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Actions on launch arguments, launch configurations and the environment."""
+"""Actions on launch arguments, launch configurations and the environment, and their scopes."""
 
-import os
-from typing import Optional, Union
+from collections.abc import Iterable
+from typing import Optional
 
 from .. import logging
-from ..base import Action, SomeSubstitutionsType, Substitution
+from ..base import Action, LaunchDescriptionEntity, SomeSubstitutionsType as Text
 from ..utilities import normalize_to_list_of_substitutions, perform_substitutions
-from ..utilities.type_utils import normalize_typed_substitution, perform_typed_substitution
 
 
 class DeclareLaunchArgument(Action):
     """An argument of the launch file; without default_value it must be given, and be one of the choices if any."""
 
-    def __init__(self, name: str, *, default_value: Optional[SomeSubstitutionsType] = None,
-                 description: Optional[str] = None, choices: Optional[list[str]] = None, **kwargs) -> None:
+    def __init__(self, name: str, *, default_value: Optional[Text] = None, description: Optional[str] = None,
+                 choices: Optional[list[str]] = None, **kwargs) -> None:
         super().__init__(**kwargs)
         self.name, self.choices = name, choices
-        self._logger = logging.get_logger(__name__)
         self._conditionally_included = False
         self.default_value = None if default_value is None else normalize_to_list_of_substitutions(default_value)
+        self.description = 'no description given' if description is None else description
         if choices is not None:
             if not choices:
                 self._fail('Provided choices arg is empty. Use None to ignore the choice list.')
-            is_fixed = default_value is not None and not isinstance(default_value, (Substitution, list))
-            if is_fixed and default_value not in choices:
+            if isinstance(default_value, str) and default_value not in choices:
                 self._fail(f'Provided default_value "{default_value}" is not in provided choices "{choices}".')
-        if description is None:
-            self.description = 'no description given' if choices is None else f'One of: {choices}'
-        else:
-            self.description = description if choices is None else (
-                f"{description}{'' if description.endswith('.') else '.'} Valid choices are: {choices}")
+            self.description = f'One of: {choices}' if description is None else \
+                f"{description}{'' if description.endswith('.') else '.'} Valid choices are: {choices}"
 
-    def _fail(self, message: str, logged: Optional[str] = None) -> None:
-        self._logger.error(message if logged is None else logged)
+    def _fail(self, message: str) -> None:
+        logging.get_logger(__name__).error(message)
         raise RuntimeError(message)
 
     def execute(self, context) -> None:
         if self.name not in context.launch_configurations:
             if self.default_value is None:
-                self._fail(f'Required launch argument "{self.name}" was not provided.',
-                           f'Required launch argument "{self.name}" (description: "{self.description}") '
-                           'was not provided')
+                self._fail(f'Required launch argument "{self.name}" was not provided.')
             context.launch_configurations[self.name] = perform_substitutions(context, self.default_value)
         value = context.launch_configurations[self.name]
         if self.choices is not None and value not in self.choices:
@@ -50,67 +43,34 @@ class DeclareLaunchArgument(Action):
                        f'Valid options are: {self.choices}')
 
 
-class _NamedAction(Action):
-    """An action on the launch configuration or environment variable of that name."""
+class UnsetEnvironmentVariable(Action):
+    """Removes an environment variable, if set."""
 
-    def __init__(self, name: SomeSubstitutionsType, **kwargs) -> None:
+    def __init__(self, name: Text, **kwargs) -> None:
         super().__init__(**kwargs)
         self.name = normalize_to_list_of_substitutions(name)
-
-
-class _NamedValueAction(_NamedAction):
-    """An action that gives a value to that name."""
-
-    def __init__(self, name: SomeSubstitutionsType, value: SomeSubstitutionsType, **kwargs) -> None:
-        super().__init__(name, **kwargs)
-        self.value = normalize_to_list_of_substitutions(value)
-
-
-class SetLaunchConfiguration(_NamedValueAction):
-    """Sets a launch configuration."""
-
-    def execute(self, context) -> None:
-        name = perform_substitutions(context, self.name)
-        context.launch_configurations[name] = perform_substitutions(context, self.value)
-
-
-class UnsetLaunchConfiguration(_NamedAction):
-    """Removes a launch configuration, if set."""
-
-    def execute(self, context) -> None:
-        context.launch_configurations.pop(perform_substitutions(context, self.name), None)
-
-
-class SetEnvironmentVariable(_NamedValueAction):
-    """Sets an environment variable."""
-
-    def execute(self, context) -> None:
-        context.environment[perform_substitutions(context, self.name)] = perform_substitutions(context, self.value)
-
-
-class UnsetEnvironmentVariable(_NamedAction):
-    """Removes an environment variable, if set."""
 
     def execute(self, context) -> None:
         context.environment.pop(perform_substitutions(context, self.name), None)
 
 
-class AppendEnvironmentVariable(_NamedValueAction):
-    """Appends to (or prepends to) an environment variable, or sets it."""
+class SetEnvironmentVariable(Action):
+    """Sets an environment variable."""
 
-    def __init__(self, name: SomeSubstitutionsType, value: SomeSubstitutionsType,
-                 prepend: Union[bool, SomeSubstitutionsType] = False, separator: SomeSubstitutionsType = os.pathsep,
-                 **kwargs) -> None:
-        super().__init__(name, value, **kwargs)
-        self.prepend = normalize_typed_substitution(prepend, bool)
-        self.separator = normalize_to_list_of_substitutions(separator)
+    def __init__(self, name: Text, value: Text, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.name, self.value = normalize_to_list_of_substitutions(name), normalize_to_list_of_substitutions(value)
 
     def execute(self, context) -> None:
-        name, value = perform_substitutions(context, self.name), perform_substitutions(context, self.value)
-        parts = [context.environment[name], value] if name in context.environment else [value]
-        if perform_typed_substitution(context, self.prepend, bool):
-            parts.reverse()
-        context.environment[name] = perform_substitutions(context, self.separator).join(parts)
+        context.environment[perform_substitutions(context, self.name)] = perform_substitutions(context, self.value)
+
+
+class SetLaunchConfiguration(SetEnvironmentVariable):
+    """Sets a launch configuration."""
+
+    def execute(self, context) -> None:
+        name = perform_substitutions(context, self.name)
+        context.launch_configurations[name] = perform_substitutions(context, self.value)
 
 
 class PushLaunchConfigurations(Action):
@@ -130,15 +90,13 @@ class PopLaunchConfigurations(Action):
 class ResetLaunchConfigurations(Action):
     """Removes all launch configurations but those given, which are evaluated before."""
 
-    def __init__(self, launch_configurations: Optional[dict[SomeSubstitutionsType, SomeSubstitutionsType]] = None,
-                 **kwargs) -> None:
+    def __init__(self, launch_configurations: Optional[dict[Text, Text]] = None, **kwargs) -> None:
         super().__init__(**kwargs)
-        self._kept = [(normalize_to_list_of_substitutions(name), normalize_to_list_of_substitutions(value))
-                      for name, value in (launch_configurations or {}).items()]
+        self._kept = [SetLaunchConfiguration(*item) for item in (launch_configurations or {}).items()]
 
     def execute(self, context) -> None:
-        kept = {perform_substitutions(context, name): perform_substitutions(context, value)
-                for name, value in self._kept}
+        kept = {perform_substitutions(context, item.name): perform_substitutions(context, item.value)
+                for item in self._kept}
         context.launch_configurations.clear()
         context.launch_configurations.update(kept)
 
@@ -162,3 +120,25 @@ class ResetEnvironment(Action):
 
     def execute(self, context) -> None:
         context._reset_environment()
+
+
+class GroupAction(Action):
+    """Actions whose configurations and environment end with the group (scoped) or begin anew (not forwarding)."""
+
+    def __init__(self, actions: Iterable[Action], *, scoped: bool = True, forwarding: bool = True,
+                 launch_configurations: Optional[dict[Text, Text]] = None, **left_over_kwargs) -> None:
+        super().__init__(**left_over_kwargs)
+        begin = [SetLaunchConfiguration(*item) for item in (launch_configurations or {}).items()]
+        end: list[Action] = []
+        if scoped:
+            if not forwarding:
+                begin = [ResetEnvironment(), ResetLaunchConfigurations(launch_configurations)]
+            begin = [PushLaunchConfigurations(), PushEnvironment(), *begin]
+            end = [PopEnvironment(), PopLaunchConfigurations()]
+        self._entities = [*begin, *actions, *end]
+
+    def get_sub_entities(self) -> list[LaunchDescriptionEntity]:
+        return self._entities
+
+    def execute(self, context) -> list[LaunchDescriptionEntity]:
+        return self._entities

@@ -3,260 +3,186 @@
 """Actions that run processes, log what they write and stop them when the launch shuts down."""
 
 import asyncio
+import itertools
+import logging as std_logging
 import os
 import pty
+import re
+import shlex
 import signal
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, Optional, Union
 
 from .. import logging
-from ..base import Action, EventHandler, LaunchDescriptionEntity, SomeEntitiesType, SomeSubstitutionsType
-from ..conditions import evaluate_condition_expression
-from ..descriptions import Executable
-from ..event_handlers import OnProcessExit, OnProcessStart, OnShutdown
-from ..events import matches_action
-from ..events.process import ProcessExited, ProcessStarted, ShutdownProcess, SignalProcess
-from ..substitutions import LaunchConfiguration, PythonExpression
+from ..base import Action, LaunchDescriptionEntity, SomeEntitiesType, SomeSubstitutionsType as Text
+from ..conditions import is_true
+from ..event_handlers import OnProcessExit, OnShutdown
+from ..events import ProcessExited, ProcessStarted, Shutdown
+from ..substitutions import LaunchConfiguration
 from ..utilities import normalize_to_list_of_substitutions, perform_substitutions
-from ..utilities.type_utils import normalize_typed_substitution, perform_typed_substitution
-from .flow import EmitEvent, OpaqueFunction, TimerAction
 
+Environment = Optional[dict[Text, Text]]
+_PREFIX = LaunchConfiguration('launch-prefix', default='')
+_PREFIX_FILTER = LaunchConfiguration('launch-prefix-filter', default='')
+_counter = itertools.count(1)
 _DRAIN_SECONDS = 1.0  # a grandchild can hold the output open long after the process has ended
 
 
-class _Protocol(asyncio.SubprocessProtocol):
-    """Hands a process's output on, line by line, and tells when it has ended."""
+class _Lines(asyncio.Protocol):
+    """Logs what comes out of a pipe or terminal, line by line."""
 
-    def __init__(self, write_line: Callable[[int, str], None]) -> None:
-        self._write_line = write_line
-        self._rest = {1: b'', 2: b''}  # by the streams still open, what is no whole line yet
-        loop = asyncio.get_running_loop()
-        self.exited, self.drained = loop.create_future(), loop.create_future()
+    def __init__(self, logger: std_logging.Logger, name: str) -> None:
+        self._logger, self._name, self._rest = logger, name, b''
+        self.closed = asyncio.get_running_loop().create_future()
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        *lines, self._rest[fd] = (self._rest[fd] + data).split(b'\n')
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b'\n')
         for line in lines:
-            self._write_line(fd, line.decode(errors='replace').rstrip('\r'))
+            self._logger.info('[%s] %s', self._name, line.decode(errors='replace').rstrip('\r'))
 
-    def pipe_connection_lost(self, fd: int, exc: Optional[Exception]) -> None:
-        if self._rest.get(fd):
-            self.pipe_data_received(fd, b'\n')
-        self._rest.pop(fd, None)
-        if not self._rest and not self.drained.done():
-            self.drained.set_result(None)
-
-    def process_exited(self) -> None:
-        self.exited.set_result(None)
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        if self._rest:
+            self.data_received(b'\n')
+        self.closed.set_result(None)
 
 
-def _read_terminal(loop: asyncio.AbstractEventLoop, protocol: _Protocol, fd: int, master: int) -> None:
-    """Hand what comes from a pseudo terminal on to the protocol, as that of the process's fd."""
-    try:
-        data = os.read(master, 65536)
-    except OSError:  # how a terminal says that its last writer has closed it
-        data = b''
-    if data:
-        protocol.pipe_data_received(fd, data)
-    else:
-        protocol.pipe_connection_lost(fd, None)
-        loop.remove_reader(master)
-        os.close(master)
+class ExecuteProcess(Action):
+    """Runs a command; timeouts (s) are from SIGINT to SIGTERM and from there to SIGKILL at shutdown."""
 
-
-class ExecuteLocal(Action):
-    """Runs a process; timeouts (s) are from SIGINT to SIGTERM and from there to SIGKILL at shutdown."""
-
-    def __init__(self, *, process_description: Executable, shell: bool = False,
-                 sigterm_timeout: SomeSubstitutionsType = LaunchConfiguration('sigterm_timeout', default=5),
-                 sigkill_timeout: SomeSubstitutionsType = LaunchConfiguration('sigkill_timeout', default=5),
-                 emulate_tty: bool = False, output: Union[dict, SomeSubstitutionsType] = 'log',
-                 output_format: str = '[{this.process_description.final_name}] {line}',
-                 on_exit: Optional[Union[SomeEntitiesType, Callable]] = None,
-                 respawn: Union[bool, SomeSubstitutionsType] = False, respawn_delay: Optional[float] = None,
+    def __init__(self, *, cmd: Iterable[Text], prefix: Optional[Text] = None, name: Optional[Text] = None,
+                 cwd: Optional[Text] = None, env: Environment = None, additional_env: Environment = None,
+                 shell: bool = False, sigterm_timeout: Text = LaunchConfiguration('sigterm_timeout', default=5),
+                 sigkill_timeout: Text = LaunchConfiguration('sigkill_timeout', default=5), emulate_tty: bool = False,
+                 output: Union[dict, Text] = 'log', on_exit: Optional[Union[SomeEntitiesType, Callable]] = None,
+                 respawn: Union[bool, Text] = False, respawn_delay: Optional[float] = None,
                  respawn_max_retries: int = -1, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.process_description, self.shell, self.emulate_tty = process_description, shell, emulate_tty
-        self.sigterm_timeout = normalize_to_list_of_substitutions(sigterm_timeout)
-        self.sigkill_timeout = normalize_to_list_of_substitutions(sigkill_timeout)
-        output = os.environ.get('OVERRIDE_LAUNCH_PROCESS_OUTPUT', output)
-        self.output = output if isinstance(output, dict) else normalize_to_list_of_substitutions(output)
-        self._output_format, self._on_exit = output_format, on_exit
-        self._respawn = normalize_typed_substitution(respawn, bool)
-        self._respawn_delay = respawn_delay
+        self.cmd = [normalize_to_list_of_substitutions(x) for x in cmd]
+        self._texts = {'name': name, 'cwd': cwd, 'prefix': prefix, 'respawn': str(respawn) if isinstance(
+            respawn, bool) else respawn, 'sigterm_timeout': sigterm_timeout, 'sigkill_timeout': sigkill_timeout}
+        self._env, self._additional_env = env, additional_env or {}
+        self.shell, self.emulate_tty = shell, emulate_tty
+        self.output = os.environ.get('OVERRIDE_LAUNCH_PROCESS_OUTPUT', output)
+        self._on_exit, self._respawn_delay = on_exit, respawn_delay
         self._respawns_left = float('inf') if respawn_max_retries < 0 else respawn_max_retries
         self.process_details: Optional[dict[str, Any]] = None
-        self._transport: Optional[asyncio.SubprocessTransport] = None
-        self._completed: Optional[asyncio.Future] = None
-        self._shutdown: Optional[asyncio.Future] = None
-        self._timers: list[TimerAction] = []
+        self._process: Optional[asyncio.subprocess.Process] = None
+        self._task: Optional[asyncio.Task] = None
 
     @property
     def return_code(self) -> Optional[int]:
-        return None if self._transport is None else self._transport.get_returncode()
+        return None if self._process is None else self._process.returncode
 
     def get_sub_entities(self) -> list[LaunchDescriptionEntity]:
         return self._on_exit if isinstance(self._on_exit, list) else []
 
     def get_asyncio_future(self) -> Optional[asyncio.Future]:
-        return self._completed
-
-    def _write_line(self, fd: int, line: str) -> None:
-        self._output_loggers[fd - 1].info(self._output_format.format(line=line, this=self))
-
-    def _stop(self, context, send_sigint: bool) -> Optional[list[Action]]:
-        """Stop the process, or keep it from starting again; return the timers that enforce it."""
-        if self._shutdown.done():
-            return None
-        if self._transport is None and not self._completed.done():
-            context.register_event_handler(OnProcessStart(
-                target_action=self, on_start=lambda event, context: self._stop(context, send_sigint)))
-            return None
-        self._shutdown.set_result(None)
-        if self._completed.done():
-            return None
-        escalations = [('SIGINT', signal.SIGTERM, self.sigterm_timeout), ('SIGTERM', signal.SIGKILL, [PythonExpression(
-            ['float(', *self.sigterm_timeout, ') + float(', *self.sigkill_timeout, ')'])])]
-        self._timers = [
-            TimerAction(period=timeout, cancel_on_shutdown=False, actions=[
-                OpaqueFunction(function=self._log_escalation, args=[sent, escalation, timeout]),
-                EmitEvent(event=SignalProcess(signal_number=escalation, process_matcher=matches_action(self)))])
-            for sent, escalation, timeout in escalations]
-        sigint = EmitEvent(event=SignalProcess(signal_number=signal.SIGINT, process_matcher=matches_action(self)))
-        return [*self._timers, *([sigint] if send_sigint else [])]
-
-    def _log_escalation(self, context, sent: str, escalation: signal.Signals, timeout: Iterable) -> None:
-        self._logger.error(
-            f"process[{self.process_details['name']}] failed to terminate '{perform_substitutions(context, timeout)}' "
-            f"seconds after receiving '{sent}', escalating to '{escalation.name}'")
-
-    def _send_signal(self, context) -> None:
-        event = context.locals.event
-        if self.process_details is None or self._transport is None:
-            raise RuntimeError('Signal event received before execution.')
-        if self.return_code is None:
-            self._logger.info(f"sending signal '{event.signal_name}' to process[{self.process_details['name']}]")
-            try:
-                self._transport.send_signal(event.signal)
-            except ProcessLookupError:
-                self._logger.debug(f"signal '{event.signal_name}' not sent because the process has closed already")
-
-    async def _start(self, context) -> _Protocol:
-        """Start the process; its output goes through pipes, or pseudo terminals."""
-        details, loop = self.process_details, context.asyncio_loop
-        emulate_tty = self.emulate_tty
-        if 'emulate_tty' in context.launch_configurations:
-            emulate_tty = evaluate_condition_expression(
-                context, normalize_to_list_of_substitutions(context.launch_configurations['emulate_tty']))
-        terminals = [pty.openpty() for _ in range(2)] if emulate_tty else []
-        streams = {name: slave for name, (_, slave) in zip(('stdout', 'stderr'), terminals)}
-        options = {'cwd': details['cwd'], 'env': details['env'], **streams}
-        try:
-            if self.shell:
-                self._transport, protocol = await loop.subprocess_shell(
-                    lambda: _Protocol(self._write_line), ' '.join(details['cmd']), **options)
-            else:
-                self._transport, protocol = await loop.subprocess_exec(
-                    lambda: _Protocol(self._write_line), *details['cmd'], **options)
-        except Exception:
-            for master, _ in terminals:
-                os.close(master)
-            raise
-        finally:
-            for _, slave in terminals:
-                os.close(slave)
-        for fd, (master, _) in enumerate(terminals, start=1):
-            loop.add_reader(master, _read_terminal, loop, protocol, fd, master)
-        details['pid'] = self._transport.get_pid()
-        self._logger.info(f"process started with pid [{details['pid']}]")
-        return protocol
-
-    async def _run(self, context) -> None:
-        details = self.process_details
-        command = ' '.join(part for part in details['cmd'] if part.strip())
-        try:
-            protocol = await self._start(context)
-        except Exception:
-            self._logger.error(f'exception occurred while executing process:\n{traceback.format_exc()}')
-            self._clean_up()
-            return
-        await context.emit_event(ProcessStarted(**details))
-        await protocol.exited
-        await asyncio.wait([protocol.drained], timeout=_DRAIN_SECONDS)
-        if self.return_code == 0:
-            self._logger.info(f"process has finished cleanly [pid {details['pid']}]")
-        else:
-            self._logger.error(
-                f"process has died [pid {details['pid']}, exit code {self.return_code}, cmd '{command}'].")
-        await context.emit_event(ProcessExited(returncode=self.return_code, **details))
-        if self._respawn and self._respawns_left > 0 and not context.is_shutdown and not self._shutdown.done():
-            self._respawns_left -= 1
-            if self._respawn_delay:
-                await asyncio.wait([self._shutdown], timeout=self._respawn_delay)
-            if not self._shutdown.done():
-                self._transport = None
-                self._task = context.asyncio_loop.create_task(self._run(context))
-                return
-        self._clean_up()
-
-    def _clean_up(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        if self._transport is not None:
-            self._transport.close()
-        self._completed.set_result(None)
+        return self._task
 
     def prepare(self, context) -> None:
         """Perform the substitutions."""
-        description = self.process_description
-        description.prepare(context, self)
+        def perform(text: Text) -> str:
+            return perform_substitutions(context, normalize_to_list_of_substitutions(text))
+        given = {key: None if text is None else perform(text) for key, text in self._texts.items()}
+        cmd = [perform(part) for part in self.cmd]
+        if given['prefix'] is None and re.match(perform(_PREFIX_FILTER), os.path.basename(cmd[0])):
+            given['prefix'] = perform(_PREFIX)
+        cmd = shlex.split(given['prefix'] or '') + cmd
+        env = {**(dict(context.environment) if self._env is None else self._env), **self._additional_env}
         self.process_details = {
-            'action': self, 'name': description.final_name, 'cmd': description.final_cmd,
-            'cwd': description.final_cwd, 'env': description.final_env}
-        self._respawn = perform_typed_substitution(context, self._respawn, bool)
+            'action': self, 'name': f"{given['name'] or os.path.basename(cmd[0])}-{next(_counter)}", 'cmd': cmd,
+            'cwd': given['cwd'], 'env': {perform(key): perform(value) for key, value in env.items()}}
+        self._timeouts = [float(given['sigterm_timeout']), float(given['sigkill_timeout'])]
+        self._respawn = is_true(given['respawn'])
+        if 'emulate_tty' in context.launch_configurations:
+            self.emulate_tty = is_true(context.launch_configurations['emulate_tty'])
+        self._output = self.output if isinstance(self.output, dict) else perform(self.output)
 
     def execute(self, context) -> None:
+        if self._task is not None:
+            raise RuntimeError(f'{self.describe()} is executed more than once')
         self.prepare(context)
-        name = self.process_description.final_name
-        if self._completed is not None:
-            raise RuntimeError(f"ExecuteLocal action '{name}': executed more than once: {self.describe()}")
         if context.is_shutdown:
             return
-        output = self.output if isinstance(self.output, dict) else perform_substitutions(context, self.output)
-        self._output_loggers = logging.get_output_loggers(name, output)
-        self._logger = logging.get_logger(name)
-        self._completed, self._shutdown = (context.asyncio_loop.create_future() for _ in range(2))
-
-        def is_for_this(event_class: type) -> Callable[[Any], bool]:
-            return lambda event: isinstance(event, event_class) and event.process_matcher(self)
-        for handler in (
-                EventHandler(matcher=is_for_this(ShutdownProcess), entities=OpaqueFunction(
-                    function=lambda context: self._stop(context, send_sigint=True))),
-                EventHandler(matcher=is_for_this(SignalProcess), entities=OpaqueFunction(function=self._send_signal)),
-                OnShutdown(on_shutdown=lambda event, context: self._stop(
-                    context, send_sigint=not event.due_to_sigint or context.noninteractive)),
-                *([] if self._on_exit is None else [OnProcessExit(target_action=self, on_exit=self._on_exit)])):
-            context.register_event_handler(handler)
+        name = self.process_details['name']
+        self._logger, self._output_loggers = logging.get_logger(name), logging.get_output_loggers(name, self._output)
+        self._shutdown = context.asyncio_loop.create_future()  # its result: whether to send SIGINT
+        context.register_event_handler(OnShutdown(on_shutdown=self._on_shutdown))
+        if self._on_exit is not None:
+            context.register_event_handler(OnProcessExit(target_action=self, on_exit=self._on_exit))
         self._task = context.asyncio_loop.create_task(self._run(context))
 
+    def _on_shutdown(self, event: Shutdown, context) -> None:
+        if not self._shutdown.done():
+            self._shutdown.set_result(not event.due_to_sigint or context.noninteractive)
 
-class ExecuteProcess(ExecuteLocal):
-    """Runs a command."""
+    async def _run(self, context) -> None:
+        """Run the process, and again as long as it shall respawn."""
+        while not self._shutdown.done():
+            try:
+                await self._start()
+            except Exception:
+                self._logger.error(f'exception occurred while executing process:\n{traceback.format_exc()}')
+                return
+            self.process_details['pid'] = pid = self._process.pid
+            self._logger.info(f'process started with pid [{pid}]')
+            context.emit_event_sync(ProcessStarted(**self.process_details))
+            outputs = [await context.asyncio_loop.connect_read_pipe(
+                lambda: _Lines(logger, self.process_details['name']), reader)
+                for reader, logger in zip(self._readers, self._output_loggers)]
+            await self._until_exit()
+            await asyncio.wait([lines.closed for _, lines in outputs], timeout=_DRAIN_SECONDS)
+            for stream in (self._stdin, *(transport for transport, _ in outputs)):
+                stream.close()
+            if self.return_code == 0:
+                self._logger.info(f'process has finished cleanly [pid {pid}]')
+            else:
+                command = ' '.join(part for part in self.process_details['cmd'] if part.strip())
+                self._logger.error(f"process has died [pid {pid}, exit code {self.return_code}, cmd '{command}'].")
+            context.emit_event_sync(ProcessExited(returncode=self.return_code, **self.process_details))
+            if not self._respawn or self._respawns_left <= 0 or context.is_shutdown:
+                return
+            self._respawns_left -= 1
+            await asyncio.wait([self._shutdown], timeout=self._respawn_delay or 0)
 
-    def __init__(self, *, cmd: Iterable[SomeSubstitutionsType], prefix: Optional[SomeSubstitutionsType] = None,
-                 name: Optional[SomeSubstitutionsType] = None, cwd: Optional[SomeSubstitutionsType] = None,
-                 env: Optional[dict[SomeSubstitutionsType, SomeSubstitutionsType]] = None,
-                 additional_env: Optional[dict[SomeSubstitutionsType, SomeSubstitutionsType]] = None,
-                 **kwargs) -> None:
-        super().__init__(process_description=Executable(
-            cmd=cmd, prefix=prefix, name=name, cwd=cwd, env=env, additional_env=additional_env), **kwargs)
+    async def _start(self) -> None:
+        """Start the process with its output in pipes, or pseudo terminals."""
+        (stdin, writer), *pairs = [os.pipe(), *(pty.openpty() if self.emulate_tty else os.pipe() for _ in range(2))]
+        self._stdin = open(writer, 'wb')  # nothing is written, but the process' input does not end either
+        self._readers = [open(reader, 'rb', buffering=0) for reader, _ in pairs]
+        start, cmd = asyncio.create_subprocess_exec, self.process_details['cmd']
+        if self.shell:
+            start, cmd = asyncio.create_subprocess_shell, [' '.join(cmd)]
+        try:
+            self._process = await start(*cmd, stdin=stdin, stdout=pairs[0][1], stderr=pairs[1][1],
+                                        cwd=self.process_details['cwd'], env=self.process_details['env'])
+        except Exception:
+            for stream in (self._stdin, *self._readers):
+                stream.close()
+            raise
+        finally:
+            for end in (stdin, pairs[0][1], pairs[1][1]):
+                os.close(end)
 
-    def _final_or_given(self, member: str) -> Any:
-        final = getattr(self.process_description, f'final_{member}')
-        return getattr(self.process_description, member) if final is None else final
+    async def _until_exit(self) -> None:
+        """Wait for the end of the process; at shutdown interrupt, then terminate, then kill it."""
+        exited = asyncio.ensure_future(self._process.wait())
+        await asyncio.wait([exited, self._shutdown], return_when=asyncio.FIRST_COMPLETED)
+        if not exited.done() and self._shutdown.result():
+            self._send_signal(signal.SIGINT)
+        for timeout, sent, next_signal in zip(self._timeouts, ('SIGINT', 'SIGTERM'), (signal.SIGTERM, signal.SIGKILL)):
+            await asyncio.wait([exited], timeout=timeout)
+            if not exited.done():
+                self._logger.error(
+                    f"process[{self.process_details['name']}] failed to terminate '{timeout:g}' seconds after receiving "
+                    f"'{sent}', escalating to '{next_signal.name}'")
+                self._send_signal(next_signal)
+        await exited
 
-    name = property(lambda self: self._final_or_given('name'))
-    cmd = property(lambda self: self._final_or_given('cmd'))
-    cwd = property(lambda self: self._final_or_given('cwd'))
-    env = property(lambda self: self._final_or_given('env'))
-    additional_env = property(lambda self: self.process_description.additional_env)
+    def _send_signal(self, signum: signal.Signals) -> None:
+        self._logger.info(f"sending signal '{signum.name}' to process[{self.process_details['name']}]")
+        try:
+            self._process.send_signal(signum)
+        except ProcessLookupError:
+            self._logger.debug(f"signal '{signum.name}' not sent because the process has closed already")
