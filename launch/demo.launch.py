@@ -17,7 +17,7 @@ from launch_ros.substitutions import FindPackageShare
 
 ARGUMENTS = (
     ('checkpoint', '', 'a student: a .safetensors file or its folder; empty: the shipped one'),
-    ('seed', '100', 'which town'),
+    ('seed', '200', 'which town'),
     ('scans', '30', 'scans to label before the page is written'),
     ('report', 'report.html', 'the page'),
     ('caption', 'Simulated vehicle in a town that training never saw', 'line under the headline of the page'),

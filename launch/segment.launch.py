@@ -74,7 +74,8 @@ def source(share, value):
     if not (value['dataset'] or value['bagfile']):
         return [LogInfo(msg='No topic, dataset or bagfile given: starting the simulated vehicle.'),
                 Node(package='ros_kd', executable='sim', name='sim', output='screen', parameters=[
-                    os.path.join(share, 'config', 'sim.yaml'), {**pace, 'seed': int(value['seed']), 'wait_for_subscribers': 0.0}])]
+                    os.path.join(share, 'config', 'sim.yaml'),
+                    {**pace, 'seed': int(value['seed']), 'camera_rate_scale': 0.2, 'wait_for_subscribers': 0.0}])]
     dataset = value['dataset'] or f'bag:{os.path.abspath(os.path.expanduser(value["bagfile"]))}'
     return [Node(package='ros_kd', executable='replay', name='replay', output='screen', parameters=[
         {**pace, 'dataset': text(dataset), 'clock': value['use_sim_time'] == 'true'}])]

@@ -19,10 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Step:
-    """A command with a name; what it prints goes to `log` and, if `show` is in a line, to the screen."""
+    """A command with a name and the file that it makes; its output goes to `log`, lines with a word of `show` to the
+    screen too."""
 
     name: str
     command: list[str]
+    makes: Path
     log: Path
     show: tuple[str, ...] = ()
 
@@ -38,9 +40,10 @@ class Step:
                 log.flush()
                 if any(word in line for word in self.show):
                     print(f'   {time.monotonic() - started:4.0f}s {line.strip()[:160]}', flush=True)
-        if process.returncode:
+        if process.returncode or not self.makes.exists():  # a launch ends with 0 even if its nodes died
             tail = '    '.join(self.log.read_text().splitlines(keepends=True)[-15:])
-            sys.exit(f'\nThe step "{self.name}" failed with exit code {process.returncode}. Its last lines:\n\n'
+            sys.exit(f'\nThe step "{self.name}" failed (exit code {process.returncode}, {self.makes} '
+                     f'{"exists" if self.makes.exists() else "is missing"}). Its last lines:\n\n'
                      f'    {tail}\nThe whole log: {self.log}')
         seconds = time.monotonic() - started
         print(f'   done in {seconds:.0f} s', flush=True)
@@ -57,13 +60,13 @@ def steps(out: Path, pairs: int, scans: int) -> list[Step]:
         Step('Drive through a simulated town and record camera-LiDAR pairs',
              [ros2, 'launch', 'ros_kd', 'record.launch.py', 'sim:=true', 'use_sim_time:=true', 'seed:=1',
               'camera_rate_scale:=0.2', 'rate:=10.0', f'max_pairs:={pairs}', f'output:={bag}'],
-             out / '1-record.log', ('pairs', 'ERROR', 'WARN')),
+             bag / 'metadata.yaml', out / '1-record.log', ('pairs', 'ERROR', 'WARN')),
         Step('Distil what the images show into a LiDAR-only student',
              [python, '-m', 'training', 'fit', '--config', 'training/recipes/simulated.yaml', '--run', str(run),
-              '--data.train', f'["bag:{bag}"]'], out / '2-distil.log', ('epoch', 'Epoch', 'rror')),
+              '--data.train', f'["bag:{bag}"]'], student, out / '2-distil.log', ('epoch', 'rror')),
         Step('Drive through another town with the student alone: no camera, no label',
-             [ros2, 'launch', 'ros_kd', 'demo.launch.py', 'seed:=100', f'checkpoint:={student}', f'report:={report}',
-              f'scans:={scans}'], out / '3-segment.log', ('report', 'ERROR', 'WARN')),
+             [ros2, 'launch', 'ros_kd', 'demo.launch.py', 'seed:=200', f'checkpoint:={student}', f'report:={report}',
+              f'scans:={scans}'], report, out / '3-segment.log', ('report', 'ERROR', 'WARN')),
     ]
 
 

@@ -30,6 +30,7 @@ from ros_kd.taxonomy import Taxonomy
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 _BUFFERED_IMAGES = 40
+_NEAR = 150_000_000  # ns between a scan and the images it is drawn with
 
 
 class ReportNode(Node):
@@ -71,7 +72,8 @@ class ReportNode(Node):
             self.create_subscription(CameraInfo, topics.camera_info(camera),
                                      lambda message, name=camera: self._infos.__setitem__(name, message), 5)
             for kind, topic in ((CompressedImage, topics.compressed(camera)), (Image, topics.image(camera))):
-                self.create_subscription(kind, topic, self._images[camera].append, 5)
+                self.create_subscription(
+                    kind, topic, lambda message, name=camera: self._images[name].append(message), 5)
         self.create_timer(1.0, self._watch, clock=rclpy.clock.Clock())
 
     @staticmethod
@@ -108,12 +110,13 @@ class ReportNode(Node):
             self._confusion.add(truth, points['label'])
         if self._count in self._draw_at or self._undrawn:
             views = tuple(filter(None, (self._view(camera, stamp, frame_id) for camera in self._images)))
-            if len(views) == len(self._images) or self._count + 1 == self._scans:
+            near = [view for view in views if abs(view.stamp - stamp) <= _NEAR]
+            if len(near) == len(self._images) or self._count + 1 == self._scans:
                 frame = PairedFrame(scan, views, f'scan {self._count + 1}, stamp {stamp * 1e-9:.3f} s')
                 self._shown.append(Shown(frame, points['label'].copy(), truth))
                 self._undrawn = 0
             else:
-                self._undrawn = 1  # its images are not here yet: draw the next scan instead
+                self._undrawn = 1  # no image of that moment: draw the next scan instead
         self._count += 1
         if self._count >= self._scans:
             self._finish()
