@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Callable, Sequence
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore import EmbreeDevice
 from embreex.rtcore_scene import EmbreeScene
 
 from ros_kd.world.meshes import Mesh
@@ -17,11 +20,17 @@ from ros_kd.world.meshes import Mesh
 FAR = np.float32(1e6)
 
 
+@lru_cache(maxsize=None)
+def _device(process: int) -> EmbreeDevice:
+    """One device for all scenes of a process: each has threads of its own, and some hundreds of them crash Embree."""
+    return EmbreeDevice()
+
+
 class Tracer:
     """A mesh in an Embree scene."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self._scene = EmbreeScene()
+        self._scene = EmbreeScene(_device(os.getpid()))
         self._mesh = TriangleMesh(self._scene, mesh.vertices, mesh.faces)
         self.part = mesh.part
         self.radius = float(np.linalg.norm(mesh.vertices, axis=1).max())
