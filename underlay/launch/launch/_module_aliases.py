@@ -6,12 +6,11 @@ import re
 import sys
 
 
-def alias_modules(package: str, *extra: str, to: str = '') -> None:
-    """Make `package.snake_case`, for each launch class of module `to` (or package), and each extra, that module."""
-    owner, module = sys.modules[package], sys.modules[to or package]
-    classes = [member.__name__ for member in vars(module).values()
+def alias_modules(package: str, module: str, *extra: str) -> None:
+    """Make `package.snake_case`, for each launch class in the module, and `package.extra` names of that module."""
+    classes = [member.__name__ for member in vars(sys.modules[module]).values()
                if isinstance(member, type) and member.__module__.startswith('launch')]
     for name in (*(re.sub(r'(?<!^)(?=[A-Z])', '_', name).lower() for name in classes), *extra):
-        sys.modules.setdefault(f'{package}.{name}', module)
-        if not hasattr(owner, name):
-            setattr(owner, name, module)
+        sys.modules.setdefault(f'{package}.{name}', sys.modules[module])
+        if not hasattr(sys.modules[package], name):
+            setattr(sys.modules[package], name, sys.modules[module])

@@ -8,9 +8,8 @@ from importlib.util import module_from_spec, spec_from_loader
 from typing import Optional
 
 from . import logging
-from .base import Action, LaunchDescriptionEntity, SomeSubstitutionsType
-from .launch_context import LaunchContext
-from .utilities import normalize_to_list_of_substitutions, perform_substitutions
+from .base import Action, LaunchContext, LaunchDescriptionEntity, normalize_to_list_of_substitutions
+from .base import perform_substitutions, Text
 
 
 class LaunchDescription(LaunchDescriptionEntity):
@@ -66,7 +65,7 @@ class LaunchDescriptionSource:
     """A launch description, or where to load it from."""
 
     def __init__(self, launch_description: Optional[LaunchDescription] = None,
-                 location: SomeSubstitutionsType = '<string>',
+                 location: Text = '<string>',
                  method: str = 'unspecified mechanism from a script') -> None:
         self._launch_description, self.method = launch_description, method
         self._location = normalize_to_list_of_substitutions(location)
@@ -119,7 +118,7 @@ def get_launch_description_from_python_launch_file(python_launch_file_path: str)
 class PythonLaunchDescriptionSource(LaunchDescriptionSource):
     """A Python launch file."""
 
-    def __init__(self, launch_file_path: SomeSubstitutionsType) -> None:
+    def __init__(self, launch_file_path: Text) -> None:
         super().__init__(None, launch_file_path, 'interpreted python launch file')
 
     def _get_launch_description(self, location: str) -> LaunchDescription:

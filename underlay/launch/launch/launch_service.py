@@ -11,12 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import Optional
 
 from . import logging
-from .base import Event, LaunchDescriptionEntity
-from .event_handlers import OnEvent, OnShutdown
-from .events import IncludeLaunchDescription, Shutdown
-from .launch_context import LaunchContext
+from .base import EntityFuturePairs, Event, LaunchContext, LaunchDescriptionEntity
+from .base import visit_all_entities_and_collect_futures
+from .events import IncludeLaunchDescription, OnEvent, OnShutdown, Shutdown
 from .launch_description import LaunchDescription
-from .utilities import EntityFuturePairs, visit_all_entities_and_collect_futures
 
 
 class LaunchService:

@@ -11,13 +11,9 @@ import sys
 from pathlib import Path
 from typing import Optional, Union
 
-_OUTPUTS = {
-    'screen': {'both': 'screen'},
-    'log': {'both': 'log', 'stderr': 'screen'},
-    'both': {'both': {'log', 'screen'}},
-    'own_log': {'both': 'own_log'},
-    'full': {'both': {'screen', 'log', 'own_log'}},
-}
+_OUTPUTS = {  # where stdout and stderr go
+    'screen': ({'screen'}, {'screen'}), 'log': ({'log'}, {'log', 'screen'}), 'own_log': ({'own_log'}, {'own_log'}),
+    'both': ({'log', 'screen'}, {'log', 'screen'}), 'full': ({'screen', 'log', 'own_log'},) * 2}
 set_level = logging.root.setLevel
 set_level('INFO')
 
@@ -39,10 +35,10 @@ def log_dir() -> str:
 
 
 @functools.lru_cache(None)
-def _handler(destination: str, text_format: str) -> logging.Handler:
-    """Return the one handler that writes records so formatted to 'screen' or to that file below log_dir()."""
-    handler = _ScreenHandler() if destination == 'screen' else logging.FileHandler(
-        os.path.join(log_dir(), destination), encoding='utf-8')
+def _handler(file: str, text_format: str) -> logging.Handler:
+    """Return the one handler that writes records so formatted to the 'screen' or that file below log_dir()."""
+    handler = _ScreenHandler() if file == 'screen' else logging.FileHandler(
+        os.path.join(log_dir(), file), encoding='utf-8')
     handler.setFormatter(logging.Formatter(text_format, style='{'))
     return handler
 
@@ -61,19 +57,16 @@ def get_logger(name: Optional[str] = None) -> logging.Logger:
                        _handler('launch.log', '{created:.7f} [{levelname}] [{name}]: {message}'))
 
 
-def get_output_loggers(process_name: str, output_config: Union[str, dict]) -> tuple[logging.Logger, logging.Logger]:
+def get_output_loggers(process_name: str, output_config: Union[str, dict]) -> list[logging.Logger]:
     """Return the loggers of a process's stdout and stderr; ValueError for an unknown output configuration."""
     if isinstance(output_config, str) and output_config not in _OUTPUTS:
         raise ValueError(f'{output_config} is not a valid standard output config i.e. "screen", "log" or "both"')
-    wanted = _OUTPUTS[output_config] if isinstance(output_config, str) else output_config
-    wanted = {source: {to} if isinstance(to, str) else set(to) for source, to in wanted.items()}
-    unknown = set(wanted) - {'both', 'stdout', 'stderr'} or set().union(*wanted.values()) - {'screen', 'log', 'own_log'}
-    if unknown:
-        raise ValueError(f'{unknown} is no source (both, stdout, stderr) or destination (screen, log, own_log)')
-
-    def logger(source: str) -> logging.Logger:
-        files = {'screen': 'screen', 'log': 'launch.log', 'own_log': f'{process_name}-{source}.log'}
-        return _configured(f'{process_name}-{source}', *(
-            _handler(files[name], '{message}' if name == 'screen' else '{created:.7f} {message}')
-            for name in sorted(wanted.get('both', set()) | wanted.get(source, set()))))
-    return logger('stdout'), logger('stderr')
+    if isinstance(output_config, str):
+        destinations = _OUTPUTS[output_config]
+    else:
+        to = {source: {x} if isinstance(x, str) else set(x) for source, x in output_config.items()}
+        destinations = [to.get('both', set()) | to.get(source, set()) for source in ('stdout', 'stderr')]
+    return [_configured(f'{process_name}-{source}', *(
+        _handler('screen', '{message}') if name == 'screen' else
+        _handler({'log': 'launch.log', 'own_log': f'{process_name}-{source}.log'}[name], '{created:.7f} {message}')
+        for name in names)) for source, names in zip(('stdout', 'stderr'), destinations)]

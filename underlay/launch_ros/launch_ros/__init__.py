@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stand-in for the part of ROS 2 launch_ros that Python launch files use, where no ROS distribution is installed."""
 
-from . import actions, descriptions, substitutions, utilities  # noqa: F401
+from . import actions, substitutions, utilities  # noqa: F401
 from launch._module_aliases import alias_modules
 
-alias_modules('launch_ros.actions', 'push_ros_namespace')
-alias_modules('launch_ros.substitutions', 'find_package')
-alias_modules(__name__, 'parameter_descriptions', to='launch_ros.descriptions')
+alias_modules('launch_ros.actions', 'launch_ros.actions', 'push_ros_namespace')
+alias_modules('launch_ros.substitutions', 'launch_ros.substitutions', 'find_package')
+alias_modules('launch_ros', 'launch_ros.utilities', 'parameter_descriptions', 'descriptions')

@@ -11,15 +11,12 @@ from typing import Any, Optional
 import yaml
 from launch import logging
 from launch.actions import ExecuteProcess
-from launch.base import Action, SomeSubstitutionsType as Text
+from launch.base import Action, ensure_argument_type, normalize_to_list_of_substitutions, perform_substitutions, Text
 from launch.substitutions import SubstitutionFailure
-from launch.utilities import ensure_argument_type, normalize_to_list_of_substitutions, perform_substitutions
 
-from .descriptions import Parameter
 from .substitutions import ExecutableInPackage
-from .utilities import (
-    SomeParameters, evaluate_parameters, make_namespace_absolute, normalize_parameters, normalize_remap_rules,
-    prefix_namespace)
+from .utilities import evaluate_parameters, make_namespace_absolute, normalize_parameters, normalize_remap_rules
+from .utilities import Parameter, prefix_namespace
 
 _directory = functools.lru_cache(None)(tempfile.TemporaryDirectory)  # of parameter files; removed at exit
 
@@ -33,8 +30,8 @@ class PushROSNamespace(Action):
 
     def execute(self, context) -> None:
         from rclpy.validate_namespace import validate_namespace
-        previous, pushed = context.launch_configurations.get('ros_namespace'), perform_substitutions(
-            context, self.namespace)
+        previous = context.launch_configurations.get('ros_namespace')
+        pushed = perform_substitutions(context, self.namespace)
         namespace = make_namespace_absolute(prefix_namespace(previous, pushed))
         try:
             validate_namespace(namespace)
@@ -55,7 +52,7 @@ class Node(ExecuteProcess):
 
     def __init__(self, *, executable: Text, package: Optional[Text] = None, name: Optional[Text] = None,
                  namespace: Optional[Text] = None, exec_name: Optional[Text] = None,
-                 parameters: Optional[SomeParameters] = None, remappings: Optional[Iterable[tuple[Text, Text]]] = None,
+                 parameters: Optional[list] = None, remappings: Optional[Iterable[tuple[Text, Text]]] = None,
                  ros_arguments: Optional[Iterable[Text]] = None, arguments: Optional[Iterable[Text]] = None,
                  **kwargs) -> None:
         cmd: list[Any] = [executable if package is None else ExecutableInPackage(executable, package)]

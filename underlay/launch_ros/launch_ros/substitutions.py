@@ -6,9 +6,9 @@ import os
 import shutil
 
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
-from launch.base import SomeSubstitutionsType as Text, Substitution
+from launch.base import describe_substitutions, normalize_to_list_of_substitutions, perform_substitutions
+from launch.base import Substitution, Text
 from launch.substitutions import SubstitutionFailure
-from launch.utilities import describe_substitutions, normalize_to_list_of_substitutions, perform_substitutions
 
 
 class FindPackagePrefix(Substitution):

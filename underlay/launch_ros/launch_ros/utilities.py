@@ -1,23 +1,77 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Names, parameters and remappings of nodes, normalized when described and evaluated when launched."""
+"""Names, parameters and remappings of nodes, checked when described and evaluated when launched."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, Union, get_args, get_origin
 
 import yaml
-from launch.base import SomeSubstitutionsType as Text, SomeSubstitutionsType_types_tuple, Substitution
-from launch.substitutions import TextSubstitution
-from launch.utilities import ensure_argument_type, normalize_to_list_of_substitutions, perform_substitutions
+from launch.base import ensure_argument_type, normalize_to_list_of_substitutions, perform_substitutions
+from launch.base import SomeSubstitutionsType_types_tuple, Substitution, Text
 
-from .descriptions import Parameter, ParameterFile, ParameterValue
-
-NormalizedDict = dict[tuple[Substitution, ...], Any]
-SomeParameters = Sequence[Union[ParameterFile, Parameter, Text, Mapping]]
 _SCALARS = (bool, int, float, str)
 _HINT = ('If the parameter is meant to be a string, try wrapping it in '
          'launch_ros.parameter_descriptions.ParameterValue(value, value_type=str)')
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether the value is a substitution or a sequence with one among its parts, which form one text."""
+    return isinstance(value, Substitution) or (
+        isinstance(value, (list, tuple)) and any(isinstance(part, Substitution) for part in value))
+
+
+def _evaluate(context, value: Any, value_type: Any = None) -> Any:
+    """Perform substitutions and read their text as the type, or (None) by YAML's rules."""
+    scalar, is_list = (get_args(value_type) or [value_type])[0], get_origin(value_type) is list
+    if _is_text(value):
+        text = perform_substitutions(context, normalize_to_list_of_substitutions(value))
+        return scalar(text) if scalar in (str, int, float) and not is_list else yaml.safe_load(text or "''")
+    if isinstance(value, (list, tuple)):
+        value = [_evaluate(context, part, scalar) if isinstance(part, (list, Substitution)) else part for part in value]
+        if scalar is float or {type(x) for x in value} == {int, float}:
+            return [float(x) if type(x) is int else x for x in value]
+    return value
+
+
+class ParameterValue:
+    """A value, coerced to value_type (int, float, bool, str or a List of one; None for YAML's rules)."""
+
+    def __init__(self, value: Any, *, value_type: Any = None) -> None:
+        self.value, self.value_type = value, value_type
+
+    def evaluate(self, context) -> Any:
+        """Return the value; ValueError or TypeError where it is not of the type."""
+        value, scalar = _evaluate(context, self.value, self.value_type), (get_args(self.value_type) or [
+            self.value_type])[0]
+        if self.value_type is not None and not (
+                isinstance(value, list) == (scalar is not self.value_type)
+                and all(isinstance(x, scalar) for x in (value if isinstance(value, list) else [value]))):
+            raise TypeError(f"the parameter value '{value}' is of {type(value)}, not {self.value_type}")
+        return value
+
+
+class Parameter(ParameterValue):
+    """A parameter's name and value."""
+
+    def __init__(self, name: Text, value: Any, *, value_type: Any = None) -> None:
+        ensure_argument_type(name, SomeSubstitutionsType_types_tuple, 'name')
+        super().__init__(value, value_type=value_type)
+        self.name = normalize_to_list_of_substitutions(name)
+
+    def evaluate(self, context) -> tuple[str, Any]:
+        return perform_substitutions(context, self.name), super().evaluate(context)
+
+
+class ParameterFile:
+    """A parameter file."""
+
+    def __init__(self, param_file: Text) -> None:
+        ensure_argument_type(param_file, SomeSubstitutionsType_types_tuple, 'param_file', 'ParameterFile()')
+        self.param_file = normalize_to_list_of_substitutions(param_file)
+
+    def evaluate(self, context) -> Path:
+        return Path(perform_substitutions(context, self.param_file))
 
 
 def prefix_namespace(base_ns: Optional[str], ns: Optional[str]) -> Optional[str]:
@@ -42,83 +96,55 @@ def normalize_remap_rules(remappings: Iterable[tuple[Text, Text]]) -> list[tuple
     return [tuple(normalize_to_list_of_substitutions(side) for side in rule) for rule in remappings]
 
 
-def _normalize_list(value: Sequence) -> tuple:
-    for item in value:
-        ensure_argument_type(item, (*_SCALARS, *SomeSubstitutionsType_types_tuple), 'subvalue')
-    kinds = {next((kind for kind in (Substitution, *_SCALARS) if isinstance(item, kind)), list) for item in value}
-    if kinds in ({int}, {bool}):
-        return tuple(value)
-    if kinds in ({float}, {int, float}):
-        return tuple(float(item) for item in value)
-    if Substitution in kinds and kinds <= {str, Substitution}:
-        return tuple(normalize_to_list_of_substitutions(value))  # one text, concatenated
-    return tuple(normalize_to_list_of_substitutions(yaml.dump(item) if isinstance(item, _SCALARS) else item)
-                 for item in value)
-
-
-def normalize_parameter_dict(parameters: Mapping, *, _prefix: Sequence[Substitution] = ()) -> NormalizedDict:
-    """Return dotted names and values with their substitutions as lists; TypeError for what cannot be a parameter."""
-    normalized: NormalizedDict = {}
+def normalize_parameter_dict(parameters: Mapping, _prefix: tuple = ()) -> dict[tuple[Substitution, ...], Any]:
+    """Return dotted names and their values; TypeError for what cannot be a parameter."""
+    normalized: dict[tuple[Substitution, ...], Any] = {}
     for key, value in parameters.items():
         ensure_argument_type(key, SomeSubstitutionsType_types_tuple, 'parameter name')
-        name = (*_prefix, *([TextSubstitution(text='.')] if _prefix else []), *normalize_to_list_of_substitutions(key))
+        name = (*_prefix, *normalize_to_list_of_substitutions(key))
         if isinstance(value, Mapping):
-            normalized.update(normalize_parameter_dict(value, _prefix=name))
-        elif isinstance(value, (str, Substitution)):
-            text = yaml.dump(value) if isinstance(value, str) else value  # quoted where YAML would not read a string
-            normalized[name] = tuple(normalize_to_list_of_substitutions(text))
-        elif isinstance(value, (bool, int, float, bytes, ParameterValue)):
-            normalized[name] = value
-        elif isinstance(value, Sequence):
-            normalized[name] = _normalize_list(value)
-        else:
-            raise TypeError(f'Unexpected type for parameter value {value!r}')
+            normalized.update(normalize_parameter_dict(value, (*name, *normalize_to_list_of_substitutions('.'))))
+            continue
+        ensure_argument_type(value, (*_SCALARS, bytes, list, tuple, Substitution, ParameterValue), 'parameter value')
+        for item in value if isinstance(value, (list, tuple)) else ():
+            if not _is_text(item):
+                ensure_argument_type(item, _SCALARS, 'parameter value in a sequence')
+        normalized[name] = value
     return normalized
 
 
-def normalize_parameters(parameters: SomeParameters) -> tuple[Union[ParameterFile, Parameter, NormalizedDict], ...]:
+def normalize_parameters(parameters: Iterable) -> tuple[Union[ParameterFile, Parameter, dict], ...]:
     """Return files, parameters and normalized dicts; TypeError for anything else or no list."""
-    if isinstance(parameters, str) or not isinstance(parameters, Sequence):
-        raise TypeError(f'Expecting list of parameters, got {parameters}')
+    ensure_argument_type(parameters, (list, tuple), 'parameters')
     return tuple(normalize_parameter_dict(param) if isinstance(param, Mapping) else
                  param if isinstance(param, (ParameterFile, Parameter)) else ParameterFile(param)
                  for param in parameters)
 
 
-def _uniform(name: str, values: Sequence) -> tuple:
-    if not values or type(values[0]) not in _SCALARS or any(type(value) is not type(values[0]) for value in values):
-        raise TypeError('Expected a non-empty sequence, with items of uniform type. Allowed sequence item types are '
-                        f'bool, int, float, str. Got inconsistent input for "{name}"')
-    return tuple(values)
-
-
-def _evaluate(context, name: str, value: Any) -> Any:
+def _evaluate_parameter(context, name: str, value: Any) -> Any:
+    """Evaluate a value of a dict, which must be of a type that ROS has for parameters; TypeError otherwise."""
     if isinstance(value, ParameterValue):
         return value.evaluate(context)
-    if not isinstance(value, tuple) or not value or type(value[0]) in _SCALARS:
-        return value
-    if isinstance(value[0], list):
-        return _uniform(name, [yaml.safe_load(perform_substitutions(context, item)) for item in value])
     try:
-        evaluated = yaml.safe_load(perform_substitutions(context, value) or "''")
+        value = _evaluate(context, value)
     except yaml.YAMLError as error:
         raise TypeError(f'Unable to parse the value of parameter {name} as yaml. {_HINT}') from error
-    if isinstance(evaluated, list):
-        return _uniform(name, evaluated)
-    if type(evaluated) not in (*_SCALARS, bytes):
+    if isinstance(value, list):
+        if len({type(item) for item in value}) != 1 or type(value[0]) not in _SCALARS:
+            raise TypeError('Expected a non-empty sequence, with items of uniform type. Allowed sequence item types '
+                            f'are bool, int, float, str. Got inconsistent input for "{name}"')
+        return tuple(value)
+    if type(value) not in (*_SCALARS, bytes):
         raise TypeError('Allowed value types are bytes, bool, int, float, str, Sequence[bool], Sequence[int], '
-                        f'Sequence[float], Sequence[str]. Got {type(evaluated)} for "{name}". {_HINT}')
-    return evaluated
-
-
-def evaluate_parameter_dict(context, parameters: NormalizedDict) -> dict[str, Any]:
-    """Perform names and values, these typed by YAML's rules; TypeError where the value is of no parameter type."""
-    names = {key: perform_substitutions(context, key) for key in parameters}
-    return {names[key]: _evaluate(context, names[key], value) for key, value in parameters.items()}
+                        f'Sequence[float], Sequence[str]. Got {type(value)} for "{name}". {_HINT}')
+    return value
 
 
 def evaluate_parameters(context, parameters: Iterable) -> tuple[Union[Path, Parameter, dict[str, Any]], ...]:
     """Return paths, parameters and dicts of what normalize_parameters() returned."""
-    return tuple(param.evaluate(context) if isinstance(param, ParameterFile) else
-                 evaluate_parameter_dict(context, param) if isinstance(param, dict) else param
-                 for param in parameters)
+    def evaluate(param: Any) -> Union[Path, Parameter, dict[str, Any]]:
+        if not isinstance(param, dict):
+            return param.evaluate(context) if isinstance(param, ParameterFile) else param
+        names = {key: perform_substitutions(context, key) for key in param}
+        return {names[key]: _evaluate_parameter(context, names[key], value) for key, value in param.items()}
+    return tuple(evaluate(param) for param in parameters)

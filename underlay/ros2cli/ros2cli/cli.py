@@ -21,72 +21,54 @@ def use_this_prefix() -> None:
 
 def _add_launch(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser('launch', help='Run a launch file', description='Run a launch file')
-    add = parser.add_argument
-    add('-n', '--noninteractive', default=not sys.stdin.isatty(), action='store_true',
-        help='Run the launch system non-interactively, with no terminal associated')
-    add('-d', '--debug', action='store_true',
-        help='Put the launch system in debug mode, provides more verbose output.')
-    add('-s', '--show-args', '--show-arguments', action='store_true',
-        help='Show arguments that may be given to the launch file.')
-    add('-a', '--show-all-subprocesses-output', action='store_true',
-        help="Show all launched subprocesses' output by overriding their output configuration using the "
-             'OVERRIDE_LAUNCH_PROCESS_OUTPUT envvar.')
-    add('package_name', help='Name of the ROS package which contains the launch file')
-    add('launch_file_name', nargs='?', help='Name of the launch file')
-    add('launch_arguments', nargs='*',
-        help="Arguments to the launch file; '<name>:=<value>' (for duplicates, last one wins)")
     parser.set_defaults(main=_launch)
 
-
-def _find_launch_file(args: argparse.Namespace) -> tuple[str, list[str]]:
-    """Return the launch file's path and its arguments; RuntimeError where it is not found."""
-    from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-    from ros2launch.api import MultipleLaunchFilesError, get_share_file_path_from_package
-    arguments = list(args.launch_arguments)
-    try:
-        if args.launch_file_name is not None:
-            get_package_prefix(args.package_name)
-            return get_share_file_path_from_package(
-                package_name=args.package_name, file_name=args.launch_file_name), arguments
-    except (PackageNotFoundError, ValueError) as error:
-        if not os.path.exists(args.package_name):
-            raise RuntimeError(f"Package '{args.package_name}' not found: {error}") from error
-        arguments.insert(0, args.launch_file_name)
-    except (FileNotFoundError, MultipleLaunchFilesError) as error:
-        raise RuntimeError(str(error)) from error
-    if not os.path.exists(args.package_name):
-        raise RuntimeError('No launch file supplied')
-    return args.package_name, arguments
+    def switch(*names: str, text: str, default: bool = False) -> None:
+        parser.add_argument(*names, default=default, action='store_true', help=text)
+    switch('-n', '--noninteractive', default=not sys.stdin.isatty(), text='There is no terminal that sends a Ctrl-C.')
+    switch('-d', '--debug', text='Provide more verbose output.')
+    switch('-s', '--show-args', '--show-arguments', text='Show arguments that may be given to the launch file.')
+    switch('-a', '--show-all-subprocesses-output', text="Show all launched subprocesses' output.")
+    parser.add_argument('package_name', help='Name of the ROS package which contains the launch file')
+    parser.add_argument('launch_file_name', nargs='?', help='Name of the launch file')
+    parser.add_argument('launch_arguments', nargs='*',
+                        help="Arguments to the launch file; '<name>:=<value>' (for duplicates, last one wins)")
 
 
 def _launch(args: argparse.Namespace) -> Optional[int]:
-    from ros2launch.api import launch_a_launch_file, print_arguments_of_launch_file
-    path, arguments = _find_launch_file(args)
+    from ament_index_python.packages import PackageNotFoundError
+    from ros2launch import api
+    path, arguments = args.package_name, list(args.launch_arguments)
+    if os.path.isfile(path):
+        arguments[:0] = [] if args.launch_file_name is None else [args.launch_file_name]
+    elif args.launch_file_name is None:
+        raise RuntimeError('No launch file supplied')
+    else:
+        try:
+            path = api.get_share_file_path_from_package(package_name=path, file_name=args.launch_file_name)
+        except (PackageNotFoundError, ValueError) as error:
+            raise RuntimeError(f"Package '{args.package_name}' not found: {error}") from error
     if args.show_all_subprocesses_output:
         os.environ['OVERRIDE_LAUNCH_PROCESS_OUTPUT'] = 'both'
     if args.show_args:
-        return print_arguments_of_launch_file(launch_file_path=path)
-    return launch_a_launch_file(launch_file_path=path, launch_file_arguments=arguments,
-                                noninteractive=args.noninteractive, debug=args.debug)
+        return api.print_arguments_of_launch_file(launch_file_path=path)
+    return api.launch_a_launch_file(launch_file_path=path, launch_file_arguments=arguments,
+                                    noninteractive=args.noninteractive, debug=args.debug)
 
 
 def _add_run(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser('run', help='Run a package specific executable',
-                                 description='Run a package specific executable')
-    parser.add_argument('--prefix', help='Prefix command, which should go before the executable. Command must be '
-                        "wrapped in quotes if it contains spaces (e.g. --prefix 'gdb -ex run --args').")
+    text = 'Run a package specific executable'
+    parser = commands.add_parser('run', help=text, description=text)
+    parser.set_defaults(main=_run)
+    parser.add_argument('--prefix', help="Command that goes before the executable, e.g. --prefix 'gdb -ex run --args'")
     parser.add_argument('package_name', help='Name of the ROS package')
     parser.add_argument('executable_name', help='Name of the executable')
     parser.add_argument('argv', nargs=argparse.REMAINDER, help='Pass arbitrary arguments to the executable')
-    parser.set_defaults(main=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from ros2run.api import MultipleExecutables, PackageNotFound, get_executable_path, run_executable
-    try:
-        path = get_executable_path(package_name=args.package_name, executable_name=args.executable_name)
-    except (PackageNotFound, MultipleExecutables) as error:
-        raise RuntimeError(str(error)) from error
+    from ros2run.api import get_executable_path, run_executable
+    path = get_executable_path(package_name=args.package_name, executable_name=args.executable_name)
     if path is None:
         raise RuntimeError('No executable found')
     return run_executable(path=path, argv=args.argv, prefix=shlex.split(args.prefix or ''))
@@ -96,8 +78,7 @@ def main(argv: Optional[list[str]] = None) -> Union[int, str, None]:
     """Run the command line; return its exit code, or the error to exit with."""
     parser = argparse.ArgumentParser(
         prog='ros2', description='ros2 is an extensible command-line tool for ROS 2 (here: launch and run).')
-    commands = parser.add_subparsers(
-        title='Commands', metavar='Call `ros2 <command> -h` for more detailed usage.')
+    commands = parser.add_subparsers(title='Commands', metavar='Call `ros2 <command> -h` for more detailed usage.')
     _add_launch(commands)
     _add_run(commands)
     args = parser.parse_args(argv)
@@ -109,5 +90,5 @@ def main(argv: Optional[list[str]] = None) -> Union[int, str, None]:
         return args.main(args)
     except KeyboardInterrupt:
         return signal.SIGINT
-    except RuntimeError as error:
+    except (RuntimeError, FileNotFoundError) as error:
         return str(error)

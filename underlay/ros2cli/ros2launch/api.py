@@ -11,7 +11,7 @@ from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
 
-class MultipleLaunchFilesError(Exception):
+class MultipleLaunchFilesError(RuntimeError):
     """Several files of a package bear the launch file's name."""
 
 

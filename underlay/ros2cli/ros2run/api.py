@@ -11,11 +11,11 @@ from typing import Optional
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 
-class MultipleExecutables(Exception):
+class MultipleExecutables(RuntimeError):
     """Several files of a package bear the executable's name."""
 
 
-class PackageNotFound(Exception):
+class PackageNotFound(RuntimeError):
     """The package is not installed."""
 
 

@@ -1,24 +1,24 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 """The tree of frames and its look-ups, as in tf2::BufferCore. Thread safe."""
+from math import isnan, sqrt
 import threading
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Type
 
 from geometry_msgs.msg import TransformStamped
-import numpy as np
 from rclpy.logging import get_logger
 from rclpy.time import Time
-from scipy.spatial.transform import Rotation
 
 from tf2_py.cache import StaticCache, TimeCache
 from tf2_py.exceptions import (
     ConnectivityException, ExtrapolationException, InvalidArgumentException, LookupException, TransformException)
-from tf2_py.rigid import compose, IDENTITY, inverse, Rigid
+from tf2_py.rigid import compose, IDENTITY, inverse, Rigid, Vector
 
 DEFAULT_CACHE_TIME_NS = 10 * 10**9
 MAX_GRAPH_DEPTH = 1000
 QUATERNION_NORMALIZATION_TOLERANCE = 10e-3  # on the squared length
 NEVER = float('inf')
+LOOP = 'The tf tree is invalid because it contains a loop.'
 
 
 def _nanoseconds(time: Any, what: str = 'time') -> int:
@@ -34,12 +34,12 @@ def _stamped(target: str, source: str, stamp: int, rigid: Rigid) -> TransformSta
     message = TransformStamped(child_frame_id=source)
     message.header.frame_id = target
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
-    x, y, z, w = quaternion = rigid[1].as_quat().tolist()
     # Of q and -q choose the one that tf2 returns after its way through a rotation matrix.
-    sign = 1.0 if (w if abs(w) > 0.5 else max(quaternion[:3], key=abs)) >= 0.0 else -1.0
+    w = rigid[1][3]
+    sign = 1.0 if (w if abs(w) > 0.5 else max(rigid[1][:3], key=abs)) >= 0.0 else -1.0
     translation, rotation = message.transform.translation, message.transform.rotation
-    translation.x, translation.y, translation.z = rigid[0].tolist()
-    rotation.x, rotation.y, rotation.z, rotation.w = (sign * part for part in quaternion)
+    translation.x, translation.y, translation.z = rigid[0]
+    rotation.x, rotation.y, rotation.z, rotation.w = (sign * part for part in rigid[1])
     return message
 
 
@@ -65,32 +65,33 @@ class BufferCore:
         parent, child = (name[1:] if name.startswith('/') else name
                          for name in (message.header.frame_id, message.child_frame_id))
         t, q = message.transform.translation, message.transform.rotation
-        translation, rotation = np.array([t.x, t.y, t.z]), np.array([q.x, q.y, q.z, q.w])
-        problem = self._problem(parent, child, translation, rotation)
+        length2 = q.x * q.x + q.y * q.y + q.z * q.z + q.w * q.w
+        problem = self._problem(parent, child, (t.x, t.y, t.z), length2)
         if problem:
             self._logger.error(f'{problem} (child_frame_id "{child}", authority "{authority}")')
             return
-        stamp = _nanoseconds(message.header.stamp)
+        stamp, scale = _nanoseconds(message.header.stamp), 1.0 / sqrt(length2)
+        rigid = (t.x, t.y, t.z), (scale * q.x, scale * q.y, scale * q.z, scale * q.w)
         with self._tree_lock:
             self._frames.update({child: None, parent: None})
             if type(self._caches.get(child)) is not cache_type:
                 self._caches[child] = cache_type(self._cache_time)
-            if not self._caches[child].insert(stamp, parent, (translation, Rotation.from_quat(rotation))):
+            if not self._caches[child].insert(stamp, parent, rigid):
                 self._logger.warning(f'TF_OLD_DATA ignoring data from the past for frame {child} at time '
                                      f'{stamp / 1e9:.6f} according to authority {authority}')
 
     @staticmethod
-    def _problem(parent: str, child: str, translation: np.ndarray, rotation: np.ndarray) -> str:
+    def _problem(parent: str, child: str, translation: Vector, length2: float) -> str:
         if not child:
             return 'TF_NO_CHILD_FRAME_ID: Ignoring transform because child_frame_id not set'
         if not parent:
             return 'TF_NO_FRAME_ID: Ignoring transform because frame_id not set'
         if child == parent:
             return 'TF_SELF_TRANSFORM: Ignoring transform because frame_id and child_frame_id are the same'
-        if np.isnan(translation).any() or np.isnan(rotation).any():
-            return f'TF_NAN_INPUT: Ignoring transform because of a nan value in {translation}, {rotation}'
-        if not abs(rotation @ rotation - 1.0) < QUATERNION_NORMALIZATION_TOLERANCE:
-            return f'TF_DENORMALIZED_QUATERNION: Ignoring transform because of an invalid quaternion {rotation}'
+        if isnan(sum(translation) + length2):
+            return 'TF_NAN_INPUT: Ignoring transform because of a nan value'
+        if abs(length2 - 1.0) >= QUATERNION_NORMALIZATION_TOLERANCE:
+            return f'TF_DENORMALIZED_QUATERNION: Ignoring transform because of a quaternion of length² {length2}'
         return ''
 
     def lookup_transform_core(self, target_frame: str, source_frame: str, time: Any) -> TransformStamped:
@@ -201,7 +202,7 @@ class BufferCore:
                 return
             frame, step = cache.at(stamp)
             rigid = compose(step, rigid)
-        raise self._loop()
+        raise LookupException(LOOP)
 
     def _latest_common_time(self, target: str, source: str) -> int:
         """The newest time that every edge between the frames has; 0 if all are static."""
@@ -227,11 +228,7 @@ class BufferCore:
             if cache is None or cache.newest() is None:
                 return
             common, frame = min(common, cache.latest or NEVER), cache.newest()[0]
-        raise self._loop()
-
-    @staticmethod
-    def _loop() -> LookupException:
-        return LookupException('The tf tree is invalid because it contains a loop.')
+        raise LookupException(LOOP)
 
     @staticmethod
     def _unconnected(target: str, source: str) -> ConnectivityException:

@@ -33,15 +33,8 @@ class Buffer(tf2.BufferCore):
         get_logger('tf2_buffer').warning('Detected jump back in time. Clearing tf buffer.')
         self.clear()
 
-    def set_transform(self, transform: TransformStamped, authority: str) -> None:
-        super().set_transform(transform, authority)
-        self._call_new_data_callbacks()
-
-    def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
-        super().set_transform_static(transform, authority)
-        self._call_new_data_callbacks()
-
-    def _call_new_data_callbacks(self) -> None:
+    def _insert(self, *args: Any) -> None:
+        super()._insert(*args)
         with self._callbacks_lock:
             for callback in tuple(self._new_data_callbacks):  # a callback may remove itself
                 callback()
@@ -49,14 +42,16 @@ class Buffer(tf2.BufferCore):
     def lookup_transform(self, target_frame: str, source_frame: str, time: Time,
                          timeout: Duration = Duration()) -> TransformStamped:
         """The transform source -> target at a time (0: newest common), waiting up to timeout for it."""
-        self.can_transform(target_frame, source_frame, time, timeout)
+        if timeout.nanoseconds:
+            self.can_transform(target_frame, source_frame, time, timeout)
         return self.lookup_transform_core(target_frame, source_frame, time)
 
     def lookup_transform_full(self, target_frame: str, target_time: Time, source_frame: str, source_time: Time,
                               fixed_frame: str, timeout: Duration = Duration()) -> TransformStamped:
         """The transform from source at source_time to target at target_time, through fixed_frame."""
         path = (target_frame, target_time, source_frame, source_time, fixed_frame)
-        self.can_transform_full(*path, timeout)
+        if timeout.nanoseconds:
+            self.can_transform_full(*path, timeout)
         return self.lookup_transform_full_core(*path)
 
     async def lookup_transform_async(self, target_frame: str, source_frame: str, time: Time) -> TransformStamped:
@@ -86,8 +81,7 @@ class Buffer(tf2.BufferCore):
     @staticmethod
     def _wait(timeout: Duration, can: Callable[[], Tuple[bool, str]]) -> Tuple[bool, str]:
         # The steady clock, not the node's: with use_sim_time a paused /clock would wait for ever.
-        end = wall.monotonic() + timeout.nanoseconds / 1e9
-        found = can()
+        end, found = wall.monotonic() + timeout.nanoseconds / 1e9, can()
         while not found[0] and wall.monotonic() < end:
             wall.sleep(POLL_PERIOD_S)
             found = can()

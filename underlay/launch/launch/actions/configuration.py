@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from .. import logging
-from ..base import Action, LaunchDescriptionEntity, SomeSubstitutionsType as Text
-from ..utilities import normalize_to_list_of_substitutions, perform_substitutions
+from ..base import Action, LaunchDescriptionEntity, normalize_to_list_of_substitutions, perform_substitutions, Text
 
 
 class DeclareLaunchArgument(Action):
