@@ -251,3 +251,12 @@ def test_service_runs_as_a_coroutine_and_stops_when_idle():
     service = LaunchService()
     service.include_launch_description(LaunchDescription([Action()]))
     assert asyncio.run(service.run_async()) == 0
+
+
+def test_launch_file_not_loaded_yet_says_what_it_will_be_loaded_from(tmp_path, context):
+    (tmp_path / 'empty.launch.py').write_text(
+        'from launch import LaunchDescription\ndef generate_launch_description(): return LaunchDescription()\n')
+    source = PythonLaunchDescriptionSource(tmp_path / 'empty.launch.py')
+    assert 'launch.substitutions.text_substitution.TextSubstitution' in source.location
+    assert source.get_launch_description(context).entities == []
+    assert source.location == str(tmp_path / 'empty.launch.py')

@@ -158,6 +158,8 @@ def visit_all_entities_and_collect_futures(entity: LaunchDescriptionEntity, cont
 class TextSubstitution(Substitution):
     """Text that stays as it is."""
 
+    __module__ = 'launch.substitutions.text_substitution'  # shown in the location of what is not loaded yet
+
     def __init__(self, *, text: str) -> None:
         ensure_argument_type(text, str, 'text', 'TextSubstitution')
         self.text = text
