@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from training.data import Frames
 from training.export import STUDENT, export_run
 from training.methods import Method
+from training.progress import ProgressLines
 
 CHECKPOINTS = 'checkpoints'
 
@@ -55,6 +57,8 @@ class TrainingCLI(LightningCLI):
         config = self.config_init[self.subcommand]
         callbacks = [*(config.trainer.callbacks or []), *_callbacks(self.run_folder, bool(config.data.val))]
         quiet = self.subcommand != 'fit' or bool(config.trainer.fast_dev_run)
+        if not sys.stdout.isatty():  # a bar would be one endless line; see ProgressLines
+            config.trainer.enable_progress_bar = False
         return super().instantiate_trainer(logger=[] if quiet else _loggers(self.run_folder), callbacks=callbacks,
                                            default_root_dir=str(self.run_folder), **kwargs)
 
@@ -97,7 +101,8 @@ def _callbacks(run_folder: Path, validated: bool) -> list:
     keep = ModelCheckpoint(run_folder / CHECKPOINTS, 'best' if validated else 'final',
                            monitor='val/miou' if validated else None, mode='max', save_last=True,
                            save_on_exception=True, enable_version_counter=False)
-    return [keep, LearningRateMonitor('step')]
+    shown = [] if sys.stdout.isatty() else [ProgressLines()]
+    return [keep, LearningRateMonitor('step'), *shown]
 
 
 def run(arguments: list[str]) -> int:
