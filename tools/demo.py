@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', type=Path, default=Path('out/demo'),
                         help='folder for all results (default %(default)s)')
-    parser.add_argument('--pairs', type=int, default=60, help='camera-LiDAR pairs to record (default %(default)s)')
+    parser.add_argument('--pairs', type=int, default=40, help='camera-LiDAR pairs to record (default %(default)s)')
     parser.add_argument('--scans', type=int, default=30, help='scans to label in the other town (default %(default)s)')
     arguments = parser.parse_args()
     out = arguments.out.resolve()
