@@ -52,6 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         return _run(command, rest)
+    except ModuleNotFoundError as error:  # a library of one dataset or teacher only, such as rosbags of bags
+        if (error.name or '').partition('.')[0] in ('ros_kd', 'training'):
+            raise
+        print(f'error: the Python module "{error.name}" is missing; run: {sys.executable} -m pip install -r '
+              'requirements.txt', file=sys.stderr)
+        return 1
     except (DatasetError, ValueError, FileNotFoundError) as error:
         if '--debug' in rest:
             raise

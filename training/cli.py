@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from importlib.util import find_spec
@@ -73,7 +74,7 @@ class TrainingCLI(LightningCLI):
             (self.run_folder / 'recipe.yaml').write_text(parser.dump(config, skip_none=True, skip_validation=True))
         config.data.pop('root')  # what others get says nothing about this machine
         config.data.pop('cache')
-        self.model.recipe = parser.dump(config, skip_none=True, skip_validation=True)
+        self.model.recipe = without_folders(parser.dump(config, skip_none=True, skip_validation=True))
 
     def fit(self, **kwargs: object) -> None:
         """Train; checkpoints are read without unpickling objects."""
@@ -87,6 +88,11 @@ class TrainingCLI(LightningCLI):
         """Export the student."""
         if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
             print(f'student: {export_run(self.run_folder, self.run_folder / STUDENT)}')
+
+
+def without_folders(recipe: str) -> str:
+    """Return the recipe's text with absolute paths cut down to their last name."""
+    return re.sub(r'(?<![\w.~])~?/(?:[^\s/?"\']+/)+', '', recipe)
 
 
 def _loggers(folder: Path) -> list[Logger]:

@@ -35,11 +35,12 @@ def find_run_checkpoint(path: Path) -> Path:
     return found
 
 
-def export_run(run: Path, out: Path, scores: tuple[Score, ...] = ()) -> Path:
+def export_run(run: Path, out: Path, scores: tuple[Score, ...] = (), half: bool = False) -> Path:
     """Write the student of a run (a folder or a .ckpt file) to `out` and return that.
 
-    scores: what is known beside the validation score, which is taken from the checkpoint. Raises ValueError if the
-    checkpoint is none of ours, CheckpointError if `out` does not end in .safetensors.
+    scores: what is known beside the validation score, which is taken from the checkpoint. half: store float16, in half
+    the space; it is loaded as float32. Raises ValueError if the checkpoint is none of ours,
+    CheckpointError if `out` does not end in .safetensors.
     """
     path = find_run_checkpoint(run)
     checkpoint = torch.load(path, map_location='cpu', weights_only=True)
@@ -53,7 +54,7 @@ def export_run(run: Path, out: Path, scores: tuple[Score, ...] = ()) -> Path:
     prefix = 'student.'
     student.load_state_dict({name[len(prefix):]: value for name, value in checkpoint['state_dict'].items()
                              if name.startswith(prefix)})
-    return save_checkpoint(out, student, info)
+    return save_checkpoint(out, student.half() if half else student, info)
 
 
 def _validation_score(checkpoint: dict[str, Any]) -> tuple[Score, ...]:
@@ -85,7 +86,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument('--out', type=Path, required=True, help='the file to write, *.safetensors')
     parser.add_argument('--scores', type=Path, action='append', default=[], metavar='REPORT',
                         help='a report of evaluate --out to carry along; repeatable')
+    parser.add_argument('--half', action='store_true', help='store float16 weights: half the size')
     chosen = parser.parse_args(arguments)
     scores = tuple(score for report in chosen.scores for score in scores_of(report))
-    print(export_run(chosen.run, chosen.out, scores))
+    print(export_run(chosen.run, chosen.out, scores, chosen.half))
     return 0

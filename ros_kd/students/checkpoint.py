@@ -94,6 +94,7 @@ def save_checkpoint(path: str | os.PathLike, student: nn.Module, info: Checkpoin
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.part')
     save_file(weights, partial, {_KEY: info.to_json()})
+    partial.chmod(0o644)  # safetensors writes files that only their owner may read
     os.replace(partial, path)
     return path
 

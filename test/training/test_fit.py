@@ -18,6 +18,7 @@ from streets import RECIPE, street, write_drive
 from ros_kd.students.checkpoint import read_info
 from ros_kd.students.predictor import Predictor
 from training.__main__ import main
+from training.cli import without_folders
 from training.data import PreparedFrames, under
 from training.methods.soft_labels import balance, soft_cross_entropy
 from training.targets import Targets
@@ -71,6 +72,10 @@ def test_fit_export_predict_and_evaluate(recipe, tmp_path, capsys):
     scores = read_info(tmp_path / 'scored.safetensors').scores
     assert [score.metric for score in scores] == ['mIoU', 'mIoU', 'accuracy'] and scores[2].value == report['accuracy']
     assert scores[2].data == 'semantickitti:data'
+    small = tmp_path / 'small.safetensors'
+    assert main(['export', '--run', str(run), '--out', str(small), '--half']) == 0
+    assert small.stat().st_size < 0.6 * (run / 'student.safetensors').stat().st_size
+    assert (Predictor.load(small).predict(scan).label == prediction.label).mean() > 0.99
 
 
 @pytest.mark.parametrize('steps', [6, 7])  # at the end of an epoch, and within one
@@ -133,6 +138,11 @@ def test_training_imports_no_ros():
             'print([m for m in sys.modules if m.split(".")[0] in ("rclpy", "sensor_msgs", "rosidl_runtime_py")])')
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == '[]'
+
+
+def test_an_exported_recipe_tells_names_but_no_folders():
+    recipe = 'train:\n- bag:{}monday?x=1\n- kitti_raw:{}drive\n- bag:tuesday\nmodel: nvidia/segformer\n'
+    assert without_folders(recipe.format('/home/me/drives/', '~/data/')) == recipe.format('', '')
 
 
 def test_relative_paths_of_a_recipe_start_at_the_root():
