@@ -9,6 +9,7 @@ from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution, PythonExpression
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 ARGUMENTS = (
@@ -27,6 +28,11 @@ SWITCHES = (
     ('sim', 'also start the simulated vehicle'),
     ('use_sim_time', 'follow /clock; a dataset that is replayed publishes it'),
 )
+
+
+def text(name: str) -> ParameterValue:
+    """Return an argument as a parameter that stays text even if it looks like a number, as output:=2026_11_23 does."""
+    return ParameterValue(LaunchConfiguration(name), value_type=str)
 
 
 def profile(variable: str, other: str) -> SetEnvironmentVariable:
@@ -49,12 +55,13 @@ def generate_launch_description() -> LaunchDescription:
     recorder = Node(
         executable='record', name='record', **common,
         parameters=[PathJoinSubstitution([FindPackageShare('ros_kd'), 'config', 'record.yaml']),
-                    {name: value(name) for name in ('output', 'cameras', 'points', 'max_pairs')}, clock])
+                    {**{name: text(name) for name in ('output', 'cameras', 'points')},
+                     'max_pairs': value('max_pairs')}, clock])
     replay = Node(
         executable='replay', name='replay', **common,
-        parameters=[{'dataset': value('dataset'), 'label_images': value('label_images'), 'rate': value('rate'),
+        parameters=[{'dataset': text('dataset'), 'label_images': text('label_images'), 'rate': value('rate'),
                      'wait_for_subscribers': 60.0, 'clock': value('use_sim_time')}],
-        condition=IfCondition(PythonExpression(["'", value('dataset'), "' != ''"])))
+        condition=IfCondition(PythonExpression(['r"""', value('dataset'), '""" != ""'])))
     vehicle = Node(executable='sim', name='sim', **common, condition=IfCondition(value('sim')), parameters=[
         PathJoinSubstitution([FindPackageShare('ros_kd'), 'config', 'sim.yaml']),
         {name: value(name) for name in ('seed', 'camera_rate_scale', 'rate')}])

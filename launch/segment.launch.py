@@ -29,7 +29,7 @@ ARGUMENTS = {
     'device': ('auto', 'where the student runs: auto, cpu or cuda'),
 }
 BOOLEAN = ('visualize', 'loop', 'use_sim_time')
-PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')  # its name before Fast DDS 3, and now
 
 
 def generate_launch_description():
@@ -55,7 +55,8 @@ def start(context):
 def transport(share):
     """Fast DDS's own shared memory loses large clouds; a profile that the user has set stays."""
     profile = os.path.join(share, 'config', 'fastdds.xml')
-    return [] if PROFILE in os.environ else [SetEnvironmentVariable(PROFILE, profile)]
+    own = any(name in os.environ for name in PROFILES)
+    return [] if own else [SetEnvironmentVariable(name, profile) for name in PROFILES]
 
 
 def segmenter(share, value):
@@ -78,7 +79,7 @@ def source(share, value):
                     {**pace, 'seed': int(value['seed']), 'camera_rate_scale': 0.2, 'wait_for_subscribers': 0.0}])]
     dataset = value['dataset'] or f'bag:{os.path.abspath(os.path.expanduser(value["bagfile"]))}'
     return [Node(package='ros_kd', executable='replay', name='replay', output='screen', parameters=[
-        {**pace, 'dataset': text(dataset), 'clock': value['use_sim_time'] == 'true'}])]
+        {**pace, 'dataset': text(dataset), 'clock': value['use_sim_time'] == 'true', 'wait_for_subscribers': 60.0}])]
 
 
 def rviz(share, value):
