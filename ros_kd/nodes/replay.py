@@ -35,6 +35,7 @@ from ros_kd.taxonomy import Taxonomy
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ACKNOWLEDGE = 5.0  # seconds that reliable readers have to confirm the last messages
+UNWATCHED = 3.0  # seconds that images may still find a reader once the points have one
 LINGER = 1.0  # seconds that the node then stays, for the others
 
 
@@ -71,8 +72,9 @@ class Replay(Node):
                              'so they keep rising, while the pose jumps back to the start')
         self._stamps = declare(self, 'stamps', 'original', 'stamps of the dataset, or of the moment of publishing',
                                choices=('original', 'now'))
-        self._wait = declare(self, 'wait_for_subscribers', 5.0, 'seconds to wait at most until the points and each '
-                             'image have a subscriber; 0 starts at once', 0.0, 600.0)
+        self._wait = declare(self, 'wait_for_subscribers', 5.0, 'seconds to wait at most until the points have a '
+                             f'subscriber, and for those of the images {UNWATCHED:g} s more; 0 starts at once', 0.0,
+                             600.0)
         self._with_clock = declare(self, 'clock', False, 'publish /clock, for nodes with use_sim_time')
         self._fixed = declare(self, 'fixed_frame', 'odom', 'frame that the poses refer to')
         self._base = declare(self, 'base_frame', 'base_link', 'frame of the vehicle')
@@ -107,6 +109,10 @@ class Replay(Node):
         """Publish static transforms and label infos that this frame is the first to need."""
         if frame.scan.taxonomy is not None:
             self._label_info(topics.LABEL_INFO, frame.scan.taxonomy)
+        for view in frame.views:  # before its first label image, or a recorder would have that without its classes
+            taxonomy = self._label_images.taxonomy if self._label_images else view.taxonomy
+            if taxonomy is not None and topics.label_info(view.name) not in self._infos:
+                self._label_info(topics.label_info(view.name), taxonomy)
         # With ego-motion, what is left of a mount varies by the poses' noise; without it, any change is a calibration.
         tolerance = 1e-6 if self._trajectory is None else 0.02
         transforms = [(frame.scan.frame_id, self._T_base_lidar)]
@@ -214,13 +220,14 @@ class Replay(Node):
     def _wait_for_subscribers(self, executor: Executor, stop: threading.Event) -> None:
         sensors = [output for topic, output in self._outputs.items()
                    if output.msg_type in (PointCloud2, CompressedImage, Image) and not topic.endswith('/labels')]
-        deadline = time.monotonic() + self._wait
-        while not all(output.get_subscription_count() for output in sensors):
+        deadline, heard = time.monotonic() + self._wait, False
+        while self._wait and (lonely := [output for output in sensors if not output.get_subscription_count()]):
+            if not heard and self._points not in lonely:
+                heard, deadline = True, min(deadline, time.monotonic() + UNWATCHED)
             if time.monotonic() >= deadline:
-                if self._wait:
-                    lonely = [output.topic_name for output in sensors if not output.get_subscription_count()]
-                    self.get_logger().warning(f'nobody subscribed to {lonely} within {self._wait:g} s: starting anyway')
-                return
+                say = self.get_logger().info if heard else self.get_logger().warning
+                say(f'starting although nobody subscribed to {[output.topic_name for output in lonely]}')
+                break
             if not self._sleep_until(min(deadline, time.monotonic() + 0.05), executor, stop):
                 return
         # A reader that has found its points may still be waiting for calibration, transforms and the like.
