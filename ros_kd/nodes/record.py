@@ -77,9 +77,11 @@ class Recorder(Node):
         self.create_timer(5.0, lambda: self.get_logger().info(self._tally.line()), clock=steady)
 
     def _declare(self) -> None:
-        self._points = self.resolve_topic_name(declare(self, 'points', topics.POINTS, 'topic of the LiDAR'))
+        self._points = self._topic('points', declare(self, 'points', topics.POINTS, 'topic of the LiDAR'))
         self._names = declare(self, 'cameras', [], 'cameras to record (<name>/image..., <name>/camera_info); empty: '
                               'all that are published')
+        for name in self._names:
+            self._topic('cameras', name)
         output = declare(self, 'output', '', 'folder of the bag; empty: ./pairs_<date>_<time>')
         self._slop = declare(self, 'slop', 0.1, 'largest time between the messages of a pair, in seconds', 0.001, 10.0)
         self._queue = declare(self, 'queue', 20, 'messages kept of each topic while looking for their pair', 1, 1000)
@@ -101,6 +103,12 @@ class Recorder(Node):
                                'with cameras empty', 0.0, 60.0)
         output = output or f'pairs_{datetime.now():%Y-%m-%d_%H-%M-%S}'
         self._output = check_output(Path(output).expanduser().absolute())
+
+    def _topic(self, parameter: str, name: str) -> str:
+        try:
+            return self.resolve_topic_name(str(name))
+        except Exception as error:  # rclpy has one class for each reason
+            raise ValueError(f'parameter {parameter}: "{name}" is no name of a topic: {error}') from None
 
     # ---- finding and subscribing
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from array import array
 from typing import Any, Callable, Protocol, Sequence
 
 import rclpy
@@ -53,11 +54,18 @@ def declare(node: Node, name: str, default: Any, description: str, low: float | 
         if not number or low is not None and not low <= value <= high:
             raise ValueError(f'parameter {name} is {value}, expected {limits}: {description}')
         return float(value)
-    if isinstance(default, list) and isinstance(value, str):
-        value = [part.strip() for part in value.split(',') if part.strip()]
+    if isinstance(default, list):
+        value = _items(value)
     if choices and value not in choices:
         raise ValueError(f'parameter {name} is "{value}", expected {limits}: {description}')
     return value
+
+
+def _items(value: Any) -> list:
+    """Return the items of a list parameter, however it was written: a list, text with commas, or its only item."""
+    if isinstance(value, str):
+        return [part for part in (part.strip(' \'"') for part in value.strip(' []').split(',')) if part]
+    return list(value) if isinstance(value, (Sequence, array)) else [str(value)]
 
 
 def run_job(make: Callable[[], Job], name: str, args: Sequence[str] | None) -> int:

@@ -171,6 +171,7 @@ def test_a_silent_topic_is_named_with_what_is_published_instead(tmp_path):
 
 def test_outputs_and_parameters_are_checked_before_anything_is_recorded(tmp_path):
     for parameters, expected in (({'output': tmp_path}, 'exists already'),
+                                 ({'cameras': 2}, 'parameter cameras: "2" is no name of a topic'),
                                  ({'qos_reliability': 'good'}, "one of ['auto', 'reliable', 'best_effort']")):
         with NodeProcess('record', 57, **parameters) as record:
             status, text = record.wait()
