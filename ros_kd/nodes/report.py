@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from std_msgs.msg import Float64, String
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from ros_kd import clouds
-from ros_kd.frames import CameraView, PairedFrame
-from ros_kd.images import EncodedPixels, RawPixels
+from ros_kd.bags.pixels import image_pixels
+from ros_kd.frames import CameraView, PairedFrame, Scan
+from ros_kd.images import EncodedPixels
 from ros_kd.nodes import topics
 from ros_kd.nodes.messages import camera_from_info, from_time, transform_from_message
 from ros_kd.nodes.running import declare
@@ -38,7 +40,8 @@ class ReportNode(Node):
 
     def __init__(self) -> None:
         super().__init__('report')
-        self._out = Path(declare(self, 'out', 'report.html', 'file to write, one HTML page with its pictures inside'))
+        self._out = Path(declare(self, 'out', 'report.html', 'file to write, one HTML page with its pictures inside')
+                         ).expanduser()
         self._title = declare(self, 'title', 'What the student sees', 'headline of the page')
         self._caption = declare(self, 'caption', '', 'line under the headline: the data, what the student learned from')
         self._fixed_frame = declare(self, 'fixed_frame', 'odom', 'frame that does not move with the vehicle')
@@ -104,9 +107,8 @@ class ReportNode(Node):
         points = clouds.records(message)
         stamp, frame_id = from_time(message.header.stamp), message.header.frame_id
         scan = clouds.scan_from_records(points, stamp, frame_id, taxonomy=self._truth)
-        truth = None
-        if scan.label is not None:
-            truth = self._truth.lookup_to(self._taxonomy)[scan.label]
+        truth = self._truth_of(scan)
+        if truth is not None:
             self._confusion.add(truth, points['label'])
         if self._count in self._draw_at or self._undrawn:
             views = tuple(filter(None, (self._view(camera, stamp, frame_id) for camera in self._images)))
@@ -120,6 +122,16 @@ class ReportNode(Node):
         self._count += 1
         if self._count >= self._scans:
             self._finish()
+
+    def _truth_of(self, scan: Scan) -> np.ndarray | None:
+        """Return the truth uint8 [N] in the student's classes, or None where there is none, or no map to them."""
+        if scan.label is None:
+            return None
+        try:
+            return self._truth.lookup_to(self._taxonomy)[scan.label]
+        except ValueError as error:
+            self.get_logger().warning(f'the page will have no scores: {error}', once=True)
+            return None
 
     def _view(self, camera: str, stamp: int, lidar_frame: str) -> CameraView | None:
         """The image nearest in time, or None without one or without its transform."""
@@ -135,11 +147,8 @@ class ReportNode(Node):
                 transform = self._tf.lookup_transform(optical, lidar_frame, Time())
             except TransformException:
                 return None
-        if isinstance(image, CompressedImage):
-            pixels = EncodedPixels(bytes(image.data), image.format)
-        else:
-            rows = np.frombuffer(image.data, np.uint8).reshape(image.height, image.step)
-            pixels = RawPixels(rows[:, :image.width * 3].reshape(image.height, image.width, 3))
+        compressed = isinstance(image, CompressedImage)
+        pixels = EncodedPixels(bytes(image.data), image.format) if compressed else image_pixels(image)
         return CameraView(camera, taken, camera_from_info(self._infos[camera]),
                           transform_from_message(transform.transform), pixels, optical)
 
@@ -156,17 +165,22 @@ class ReportNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run until the report is written; returns 1 if no labelled cloud came."""
+    """Run until the report is written; returns 1 if no labelled cloud came, or if a parameter or the file is wrong."""
     rclpy.init(args=args)
-    node = ReportNode()
+    node = None
     try:
+        node = ReportNode()
         while not node.done:
             rclpy.spin_once(node, timeout_sec=1.0)
+        if node.failure:
+            node.get_logger().error(node.failure)
+        return 1 if node.failure else 0
     except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    if node.failure:
-        node.get_logger().error(node.failure)
-    status = 1 if node.failure else 0
-    node.destroy_node()
-    rclpy.try_shutdown()
-    return status
+        return 0
+    except (ValueError, OSError) as error:
+        print(f'report: {error}', file=sys.stderr)
+        return 1
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()

@@ -91,6 +91,12 @@ def test_labelled_clouds_become_a_page_with_scores_and_pictures(tmp_path):
     assert page.count('front: labels of the LiDAR') == 2 * 2
 
 
+def test_a_wrong_parameter_is_one_line(tmp_path):
+    process = start(tmp_path / 'page.html', 'pictures:=0')
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1 and 'parameter pictures' in output and 'Traceback' not in output
+
+
 def test_silence_ends_with_a_reason(tmp_path):
     process = start(tmp_path / 'page.html', 'input_timeout:=1.0')
     output = process.communicate(timeout=60)[0]
