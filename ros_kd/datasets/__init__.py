@@ -73,6 +73,13 @@ class Options:
         value = self.values.pop(name, None)
         return default if value is None else tuple(part for part in value.split(',') if part)
 
+    def switch(self, name: str, default: bool) -> bool:
+        """Take an option that is yes or no (or 1 or 0). Raises DatasetError if it is neither."""
+        value = self.values.pop(name, 'yes' if default else 'no')
+        if value not in ('yes', 'no', '1', '0'):
+            raise DatasetError(f'option {name}={value}: expected yes or no')
+        return value in ('yes', '1')
+
     def finish(self, kind: str, known: str) -> None:
         """Raise DatasetError if options are left that `kind` does not know."""
         if self.values:
@@ -90,14 +97,15 @@ def open_dataset(specification: str) -> Dataset:
     if not colon or kind not in KINDS:
         if colon and not Path(base).exists() and '/' not in kind:
             raise DatasetError(f'unknown kind of dataset "{kind}" in "{specification}"; known: {sorted(KINDS)}')
-        kind, path = recognise(Path(base)), base
+        kind, path = recognise(Path(base).expanduser()), base
     return import_module(KINDS[kind]).open(Path(path).expanduser(), options)
 
 
 def recognise(path: Path) -> str:
     """Tell the kind of the dataset at `path` from its layout. Raises DatasetError if no kind fits."""
     if not path.exists():
-        raise DatasetError(f'no dataset at {path}: the path does not exist')
+        raise DatasetError(f'no dataset at {path}: the path does not exist'
+                           + (f'; for the kind of that name write "{path}:"' if str(path) in KINDS else ''))
     for kind, module in KINDS.items():
         if kind != 'simulated' and import_module(module).recognises(path):
             return kind

@@ -61,11 +61,9 @@ def recognises(path: Path) -> bool:
 def open(path: Path, options: Options) -> FrameList:
     """Open a drive; a frame for each velodyne file that is there. Raises DatasetError saying what is missing."""
     numbers = camera_numbers(options.names('cameras', ('02',)))
-    deskew = options.text('deskew', 'yes')
+    deskew = options.switch('deskew', True)
     every, frames = options.number('every', 1), options.number('frames', 0)
     options.finish('kitti_raw', KNOWN)
-    if deskew not in ('yes', 'no'):
-        raise DatasetError(f'option deskew={deskew}: expected yes or no')
     if not recognises(path):
         raise DatasetError(f'{path} is no KITTI drive: no folder {path / "velodyne_points"}; expected the folder of '
                            'one drive, such as 2011_09_26/2011_09_26_drive_0013_sync')
@@ -74,7 +72,7 @@ def open(path: Path, options: Options) -> FrameList:
     drive = _Drive(
         tuple(_camera(path, calibration, number) for number in numbers), _stamps(velodyne / 'timestamps.txt'),
         _stamps(velodyne / 'timestamps_start.txt'), _stamps(velodyne / 'timestamps_end.txt'),
-        _trajectory(path, calibration) if (path / 'oxts').is_dir() else None, deskew == 'yes')
+        _trajectory(path, calibration) if (path / 'oxts').is_dir() else None, deskew)
     scans = thin(numbered(velodyne / 'data', '.bin'), every, frames)
     return FrameList(path.name, [partial(_read, scan, drive) for scan in scans], drive.trajectory)
 

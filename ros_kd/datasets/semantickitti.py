@@ -95,7 +95,7 @@ def _sequence(folder: Path, numbers: list[int]) -> _Sequence:
     times = _table(times_file, 1)[:, 0] if times_file.exists() else None
     pose_file = next((file for file in (folder / 'poses.txt', folder.parents[1] / 'poses' / f'{folder.name}.txt')
                       if file.exists()), None)
-    if pose_file is None and not (numbers and calibration.exists()):
+    if pose_file is None and not numbers:
         return _Sequence(folder, {}, None, times)
     shapes = {f'P{number}': (3, 4) for number in numbers}
     entries = read_calibration(calibration, Tr=(3, 4), **shapes)

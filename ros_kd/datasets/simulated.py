@@ -98,11 +98,12 @@ def open(path: Path, options: Options) -> SimulatedDrive:
     """Start a drive; `path` is not used.
 
     Options: seed (of the town), frames, start and step (in scans of 10 Hz), cameras (of front, left, right), width and
-    height (pixels), deskew (0: each point in the sensor's frame at its own time).
+    height (pixels), deskew (no: each point in the sensor's frame at its own time).
     Raises DatasetError naming an option with an impossible value.
     """
     values = {name: options.number(name, default) for name, default in (
-        ('seed', 0), ('frames', 20), ('start', 5), ('step', 5), ('width', 960), ('height', 540), ('deskew', 1))}
+        ('seed', 0), ('frames', 20), ('start', 5), ('step', 5), ('width', 960), ('height', 540))}
+    deskew = options.switch('deskew', True)
     names = options.names('cameras', ('front', 'left', 'right'))
     options.finish('simulated', _OPTIONS)
     for name, least in (('seed', 0), ('frames', 1), ('start', 0), ('step', 1), ('width', 16), ('height', 16)):
@@ -112,7 +113,7 @@ def open(path: Path, options: Options) -> SimulatedDrive:
         rig = Rig().only(names).sized(values['width'], values['height'])
     except ValueError as error:
         raise DatasetError(f'option cameras={",".join(names)} of dataset simulated: {error}') from None
-    rig = replace(rig, lidar=replace(rig.lidar, deskewed=bool(values['deskew'])))
+    rig = replace(rig, lidar=replace(rig.lidar, deskewed=deskew))
     return SimulatedDrive(Simulation(values['seed'], rig), values['start'], values['step'], values['frames'])
 
 

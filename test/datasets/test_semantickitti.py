@@ -94,6 +94,7 @@ def test_recognises_roots_and_sequences(root: Path) -> None:
     ('times.txt', lambda file: file.write_text(''), 'none for frame'),
     ('poses.txt', lambda file: file.write_text('1 2 3\n'), '12 numbers on every line'),
     ('calib.txt', lambda file: file.write_text(f'P2: {_numbers(P2)}\n'), 'has no Tr'),
+    ('calib.txt', lambda file: (file.unlink(), (file.parent / 'poses.txt').unlink()), 'calibration .* is missing'),
 ])
 def test_a_damaged_sequence_is_refused_naming_the_file(root: Path, name: str, damage, words: str) -> None:
     damage(root / 'sequences' / '00' / name)

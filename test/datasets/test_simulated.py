@@ -108,7 +108,7 @@ def test_options_shape_the_drive(monkeypatch):
     asked = []
     monkeypatch.setattr(simulated, 'Simulation', lambda *values: asked.append(values))
     drive = simulated.open(Path(), Options({'seed': '9', 'cameras': 'right,front', 'width': '640', 'height': '360',
-                                            'deskew': '0', 'frames': '7'}))
+                                            'deskew': 'no', 'frames': '7'}))
     (seed, rig), = asked
     assert (seed, len(drive), rig.lidar.deskewed) == (9, 7, False)
     assert [model.name for model in rig.cameras] == ['right', 'front']
