@@ -112,7 +112,9 @@ class SegmentNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Forget the checkpoint."""
-        for publisher in (self._points, self._time, self._legend, self._label_info, self._vision_info):
+        for publisher in (self._points, self._time, self._legend):
+            self.destroy_lifecycle_publisher(publisher)
+        for publisher in (self._label_info, self._vision_info):
             if publisher is not None:
                 self.destroy_publisher(publisher)
         self._predictor = None
