@@ -71,12 +71,12 @@ def source(share, value):
     """What publishes clouds: nothing for a topic, otherwise the replay or the simulated vehicle."""
     if value['topic']:
         return []
-    pace = {'rate': float(value['rate']), 'loop': value['loop'] == 'true'}
+    pace = {'rate': number(float, 'rate', value), 'loop': value['loop'] == 'true'}
     if not (value['dataset'] or value['bagfile']):
         return [LogInfo(msg='No topic, dataset or bagfile given: starting the simulated vehicle.'),
                 Node(package='ros_kd', executable='sim', name='sim', output='screen', parameters=[
                     os.path.join(share, 'config', 'sim.yaml'),
-                    {**pace, 'seed': int(value['seed']), 'camera_rate_scale': 0.2, 'wait_for_subscribers': 0.0}])]
+                    {**pace, 'seed': number(int, 'seed', value), 'camera_rate_scale': 0.2, 'wait_for_subscribers': 0.0}])]
     dataset = value['dataset'] or f'bag:{os.path.abspath(os.path.expanduser(value["bagfile"]))}'
     return [Node(package='ros_kd', executable='replay', name='replay', output='screen', parameters=[
         {**pace, 'dataset': text(dataset), 'clock': value['use_sim_time'] == 'true', 'wait_for_subscribers': 60.0}])]
@@ -93,6 +93,14 @@ def rviz(share, value):
     return [Node(package='rviz2', executable='rviz2', name='rviz2', output='log',
                  arguments=['-d', os.path.join(share, 'config', 'segment.rviz')],
                  parameters=[{'use_sim_time': value['use_sim_time'] == 'true'}])]
+
+
+def number(kind, name, value):
+    """An argument as a number. Raises RuntimeError naming it if it is none."""
+    try:
+        return kind(value[name])
+    except ValueError:
+        raise RuntimeError(f'{name}:={value[name]}: expected a {"whole " if kind is int else ""}number') from None
 
 
 def text(value):

@@ -71,7 +71,7 @@ def test_a_topic_is_labelled_until_the_launch_is_interrupted(tmp_path, environme
 
 @pytest.mark.parametrize(('arguments', 'text'), [
     (['topic:=points', 'bagfile:=drive'], 'topic:=points and bagfile:=drive: choose one of them'),
-    (['loop:=maybe'], "'true', 'false'")])
+    (['loop:=maybe'], "'true', 'false'"), (['rate:=fast'], 'rate:=fast: expected a number')])
 def test_a_launch_that_cannot_work_says_why_and_ends(tmp_path, environment, arguments, text):
     process = launch(environment, tmp_path, *arguments)
     try:
