@@ -76,7 +76,8 @@ def source(share, value):
         return [LogInfo(msg='No topic, dataset or bagfile given: starting the simulated vehicle.'),
                 Node(package='ros_kd', executable='sim', name='sim', output='screen', parameters=[
                     os.path.join(share, 'config', 'sim.yaml'),
-                    {**pace, 'seed': number(int, 'seed', value), 'camera_rate_scale': 0.2, 'wait_for_subscribers': 0.0}])]
+                    {**pace, 'seed': number(int, 'seed', value), 'camera_rate_scale': 0.2,
+                     'wait_for_subscribers': 0.0}])]
     dataset = value['dataset'] or f'bag:{os.path.abspath(os.path.expanduser(value["bagfile"]))}'
     return [Node(package='ros_kd', executable='replay', name='replay', output='screen', parameters=[
         {**pace, 'dataset': text(dataset), 'clock': value['use_sim_time'] == 'true', 'wait_for_subscribers': 60.0}])]
