@@ -28,7 +28,7 @@ test: setup
 
 bench: setup
 	@test -f benchmarks/$(NAME).py || { echo "no benchmark '$(NAME)'; there are: $$(cd benchmarks && ls *.py | sed 's/\.py//' | tr '\n' ' ')"; exit 2; }
-	@$(PY) benchmarks/$(NAME).py
+	@PYTHONPATH=. $(PY) benchmarks/$(NAME).py
 
 $(VENV)/.python: tools/setup_python.sh
 	@$(STEP) 1/5 "Python environment in .venv" tools/setup_python.sh $(VENV)

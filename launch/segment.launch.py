@@ -11,7 +11,10 @@ import os
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.actions import (DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler,
+                            SetEnvironmentVariable, Shutdown)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown as ShutdownEvent
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -74,13 +77,20 @@ def source(share, value):
     pace = {'rate': number(float, 'rate', value), 'loop': value['loop'] == 'true'}
     if not (value['dataset'] or value['bagfile']):
         return [LogInfo(msg='No topic, dataset or bagfile given: starting the simulated vehicle.'),
-                Node(package='ros_kd', executable='sim', name='sim', output='screen', parameters=[
+                *watched(Node(package='ros_kd', executable='sim', name='sim', output='screen', parameters=[
                     os.path.join(share, 'config', 'sim.yaml'),
                     {**pace, 'seed': number(int, 'seed', value), 'camera_rate_scale': 0.2,
-                     'wait_for_subscribers': 0.0}])]
+                     'wait_for_subscribers': 0.0}]))]
     dataset = value['dataset'] or f'bag:{os.path.abspath(os.path.expanduser(value["bagfile"]))}'
-    return [Node(package='ros_kd', executable='replay', name='replay', output='screen', parameters=[
-        {**pace, 'dataset': text(dataset), 'clock': value['use_sim_time'] == 'true', 'wait_for_subscribers': 60.0}])]
+    return watched(Node(package='ros_kd', executable='replay', name='replay', output='screen', parameters=[
+        {**pace, 'dataset': text(dataset), 'clock': value['use_sim_time'] == 'true', 'wait_for_subscribers': 60.0}]))
+
+
+def watched(node):
+    """Start a source of clouds; if it fails there is nothing to label, while its orderly end leaves the last labels."""
+    def ended(event, context):
+        return EmitEvent(event=ShutdownEvent(reason='the source of clouds failed')) if event.returncode else None
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
 
 
 def rviz(share, value):

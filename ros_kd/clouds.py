@@ -101,8 +101,9 @@ def _float(column: np.ndarray) -> np.ndarray:
 
 
 def _seconds(column: np.ndarray, stamp: int) -> np.ndarray:
-    """Drivers write seconds (float) or nanoseconds (integer), from the scan's start or from the epoch."""
-    if column.dtype.kind in 'ui':
+    """Drivers write seconds (float) or nanoseconds (integer, or a float too large for seconds), from the start or the
+    epoch."""
+    if column.dtype.kind in 'ui' or len(column) and np.nanmax(np.abs(column)) > 1e12:
         column = column.astype(np.float64) * 1e-9
     if len(column) and np.nanmax(np.abs(column)) > 1e6:
         column = column - stamp * 1e-9

@@ -105,6 +105,8 @@ def test_driver_times_become_seconds_after_the_stamp():
     epoch = np.zeros(2, [('x', 'f4'), ('y', 'f4'), ('z', 'f4'), ('timestamp', 'f8')])
     epoch['timestamp'] = stamp * 1e-9 + np.array([0, 0.05])
     np.testing.assert_allclose(clouds.scan_from_records(epoch, stamp, '').time, [0, 0.05], atol=1e-6)
+    epoch['timestamp'] = stamp + np.array([0, 5e7])  # nanoseconds as float64
+    np.testing.assert_allclose(clouds.scan_from_records(epoch, stamp, '').time, [0, 0.05], atol=1e-6)
 
 
 def test_missing_coordinates_are_named():

@@ -79,8 +79,11 @@ def main() -> None:
     parser.add_argument('--scans', type=int, default=30, help='scans to label in the other town (default %(default)s)')
     arguments = parser.parse_args()
     out = arguments.out.resolve()
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
+    for file in (*(step.log for step in steps(out, arguments.pairs, arguments.scans)), out / 'report.html'):
+        file.unlink(missing_ok=True)  # of an earlier demo, and nothing else
+    for folder in (out / 'drive', out / 'run'):
+        shutil.rmtree(folder, ignore_errors=True)
     # A domain of its own, so that a robot on the same network neither hears nor disturbs the demo.
     environment = {**os.environ, 'ROS_DOMAIN_ID': os.environ.get('ROS_DOMAIN_ID', '87'), 'PYTHONUNBUFFERED': '1'}
     environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')

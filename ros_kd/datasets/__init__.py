@@ -93,7 +93,7 @@ def open_dataset(specification: str) -> Dataset:
     """
     base, _, query = str(specification).partition('?')
     kind, colon, path = base.partition(':')
-    options = Options(dict(parse_qsl(query, keep_blank_values=True)))
+    options = Options(dict(parse_qsl(query.replace('+', '%2B'), keep_blank_values=True)))
     if not colon or kind not in KINDS:
         if colon and not Path(base).exists() and '/' not in kind:
             raise DatasetError(f'unknown kind of dataset "{kind}" in "{specification}"; known: {sorted(KINDS)}')

@@ -55,10 +55,15 @@ def recognises(path: Path) -> bool:
 
 def open(path: Path, options: Options) -> FrameList:
     """Open some or all sequences below `path`. Raises DatasetError saying what is missing."""
+    asked = 'cameras' in options.values
     wanted, cameras = options.names('sequences'), camera_numbers(options.names('cameras', ('2',)))
     every, frames = options.number('every', 1), options.number('frames', 0)
     options.finish('semantickitti', KNOWN)
-    sequences = [_sequence(folder, cameras) for folder in _folders(path, wanted)]
+    folders = _folders(path, wanted)
+    lacking = [folder / f'image_{n}' for folder in folders for n in cameras if not (folder / f'image_{n}').is_dir()]
+    if asked and lacking:
+        raise DatasetError(f'option cameras: no images in {lacking[0]}')
+    sequences = [_sequence(folder, cameras) for folder in folders]
     readers = [partial(_read, file, sequence) for sequence in sequences
                for file in thin(numbered(sequence.folder / 'velodyne', '.bin'), every, frames)]
     # Each sequence has a fixed frame of its own: one trajectory cannot hold several.

@@ -98,7 +98,7 @@ class ReportNode(Node):
         if self._timeout and waited > self._timeout and not self.done:
             self.failure = (f'{self._count} of {self._scans} labelled clouds, then none for {waited:.0f} s: ' +
                             explain_silence(self, self.resolve_topic_name('segment/points')))
-            self._finish()
+            self.finish()
 
     def _on_cloud(self, message: PointCloud2) -> None:
         if self.done or self._taxonomy is None:
@@ -121,7 +121,7 @@ class ReportNode(Node):
                 self._undrawn = 1  # no image of that moment: draw the next scan instead
         self._count += 1
         if self._count >= self._scans:
-            self._finish()
+            self.finish()
 
     def _truth_of(self, scan: Scan) -> np.ndarray | None:
         """Return the truth uint8 [N] in the student's classes, or None where there is none, or no map to them."""
@@ -152,7 +152,8 @@ class ReportNode(Node):
         return CameraView(camera, taken, camera_from_info(self._infos[camera]),
                           transform_from_message(transform.transform), pixels, optical)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Write the page from what has been collected."""
         self.done = True
         if self._taxonomy is None or not self._count:
             self.failure = self.failure or 'no labelled cloud arrived'
@@ -170,13 +171,14 @@ def main(args: list[str] | None = None) -> int:
     node = None
     try:
         node = ReportNode()
-        while not node.done:
-            rclpy.spin_once(node, timeout_sec=1.0)
+        try:
+            while not node.done:
+                rclpy.spin_once(node, timeout_sec=1.0)
+        except (KeyboardInterrupt, ExternalShutdownException):
+            node.finish()  # with the scans that there are
         if node.failure:
-            node.get_logger().error(node.failure)
+            print(f'report: {node.failure}', file=sys.stderr)
         return 1 if node.failure else 0
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
     except (ValueError, OSError) as error:
         print(f'report: {error}', file=sys.stderr)
         return 1
