@@ -8,6 +8,8 @@ In a class string, ids start at 0; '-' is an id that is not used.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ros_kd.taxonomy import Taxonomy
 
 TAXONOMIES: dict[str, Taxonomy] = {}
@@ -19,6 +21,13 @@ def get_taxonomy(name: str) -> Taxonomy:
         return TAXONOMIES[name]
     except KeyError:
         raise ValueError(f'unknown taxonomy "{name}"; known: {sorted(TAXONOMIES)}') from None
+
+
+def read_taxonomy(text: str) -> Taxonomy:
+    """Read what Taxonomy.to_json wrote; a known taxonomy gets its maps back. Raises ValueError for other text."""
+    taxonomy = Taxonomy.from_json(text)
+    known = TAXONOMIES.get(taxonomy.name)
+    return replace(taxonomy, maps=known.maps) if known and known.names == taxonomy.names else taxonomy
 
 
 def _add(name: str, classes: str, **maps: dict[int, int | str]) -> None:

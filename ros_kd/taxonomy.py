@@ -66,7 +66,7 @@ class Taxonomy:
 
     @classmethod
     def from_json(cls, text: str) -> Taxonomy:
-        """Read `to_json`'s text; a known taxonomy gets its maps back. Raises ValueError for other text."""
+        """Read `to_json`'s text, without maps (see label_sets.read_taxonomy). Raises ValueError for other text."""
         try:
             data = json.loads(text)
             classes = {int(c['id']): (str(c['name']), tuple(int(v) for v in c['color'])) for c in data['classes']}
@@ -76,6 +76,4 @@ class Taxonomy:
         size = max(classes, default=-1) + 1
         names = tuple(classes[i][0] if i in classes else None for i in range(size))
         colors = tuple(classes[i][1] if i in classes else (0, 0, 0) for i in range(size))
-        from ros_kd.label_sets import TAXONOMIES
-        known = TAXONOMIES.get(name)
-        return cls(name, names, colors, known.maps if known and known.names == names else {})
+        return cls(name, names, colors)

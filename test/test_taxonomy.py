@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ros_kd.label_sets import TAXONOMIES, get_taxonomy
-from ros_kd.taxonomy import IGNORE, Taxonomy
+from ros_kd.label_sets import TAXONOMIES, get_taxonomy, read_taxonomy
+from ros_kd.taxonomy import IGNORE
 
 
 @pytest.mark.parametrize('name', sorted(TAXONOMIES))
@@ -21,7 +21,7 @@ def test_every_map_leads_to_classes_that_exist(name):
 @pytest.mark.parametrize('name', sorted(TAXONOMIES))
 def test_taxonomy_survives_json(name):
     source = get_taxonomy(name)
-    again = Taxonomy.from_json(source.to_json())
+    again = read_taxonomy(source.to_json())
     assert [n for n in again.names if n] == [n for n in source.names if n]
     assert again.maps == source.maps
     assert {c['name']: c['color'] for c in json.loads(source.to_json())['classes']}
@@ -51,4 +51,4 @@ def test_errors_name_what_exists():
     with pytest.raises(ValueError, match='no map from labels "street-12" to "cityscapes"'):
         get_taxonomy('street-12').lookup_to(get_taxonomy('cityscapes'))
     with pytest.raises(ValueError, match='no'):
-        Taxonomy.from_json('{"no": 1}')
+        read_taxonomy('{"no": 1}')

@@ -18,6 +18,7 @@ from ros_kd.cameras import Camera
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import CameraView, PairedFrame, Scan
 from ros_kd.images import Pixels
+from ros_kd.label_sets import read_taxonomy
 from ros_kd.taxonomy import Taxonomy
 
 
@@ -78,7 +79,7 @@ class PairedBag:
         raw = self._index.read(topic, number)
         if self._index.types[topic] == layout.CAMERA_INFO:
             return codec.camera(raw)
-        return Taxonomy.from_json(codec.read(raw, layout.STRING).data)
+        return read_taxonomy(codec.read(raw, layout.STRING).data)
 
     def _taxonomy(self, topic: str, stamp: int) -> Taxonomy | None:
         number = self._index.before(topic, stamp)

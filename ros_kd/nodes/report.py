@@ -22,6 +22,7 @@ from ros_kd import clouds
 from ros_kd.bags.pixels import image_pixels
 from ros_kd.frames import CameraView, PairedFrame, Scan
 from ros_kd.images import EncodedPixels
+from ros_kd.label_sets import read_taxonomy
 from ros_kd.nodes import topics
 from ros_kd.nodes.messages import camera_from_info, from_time, transform_from_message
 from ros_kd.nodes.running import declare
@@ -84,11 +85,11 @@ class ReportNode(Node):
         return rclpy.clock.Clock().now().nanoseconds * 1e-9
 
     def _on_taxonomy(self, message: String) -> None:
-        self._taxonomy = Taxonomy.from_json(message.data)
+        self._taxonomy = read_taxonomy(message.data)
         self._confusion = Confusion.empty(len(self._taxonomy))
 
     def _on_truth(self, message: String) -> None:
-        self._truth = Taxonomy.from_json(message.data)
+        self._truth = read_taxonomy(message.data)
 
     def _on_latency(self, message: Float64) -> None:
         self._latency.append(message.data)
@@ -159,7 +160,8 @@ class ReportNode(Node):
             self.failure = self.failure or 'no labelled cloud arrived'
             return
         facts = {'Data': self._caption} if self._caption else {}
-        report = Report(self._title, self._taxonomy, self._shown, facts, self._confusion, np.array(self._latency))
+        report = Report(self._title, self._taxonomy, self._shown, facts, self._confusion, np.array(self._latency),
+                        self._count)
         path = report.write(self._out)
         score = f', mIoU {100 * self._confusion.mean_iou:.1f} %' if self._confusion.total else ''
         self.get_logger().info(f'{self._count} labelled scans{score}; the report is in {path.resolve()}')

@@ -36,7 +36,7 @@ class Shown:
 class Report:
     """What the page says.
 
-    facts: short lines of text by heading (checkpoint, data ...). latency_ms: float [K], one for each scan.
+    facts: short lines of text by heading (checkpoint, data ...). latency_ms: float [K]. scans: how many were labelled.
     """
 
     title: str
@@ -45,6 +45,7 @@ class Report:
     facts: dict[str, str] = field(default_factory=dict)
     confusion: Confusion | None = None
     latency_ms: np.ndarray = field(default_factory=lambda: np.empty(0))
+    scans: int = 0
 
     def write(self, path: Path) -> Path:
         """Write one HTML file with its pictures inside; returns its path."""
@@ -62,8 +63,8 @@ class Report:
                       (f'{100 * self.confusion.accuracy:.1f} %', 'of points right')]
         if len(self.latency_ms):
             median, late = np.percentile(self.latency_ms, [50, 95])
-            tiles += [(f'{median:.0f} ms', f'per scan (median; 95 % under {late:.0f} ms)'),
-                      (str(len(self.latency_ms)), 'scans labelled')]
+            tiles += [(f'{median:.0f} ms', f'per scan (median; 95 % under {late:.0f} ms)')]
+        tiles += [(str(self.scans), 'scans labelled')] if self.scans else []
         return ''.join(f'<div class="tile"><strong>{value}</strong>{escape(text)}</div>' for value, text in tiles)
 
     def _legend(self) -> str:
@@ -99,7 +100,7 @@ def _frame(shown: Shown, taxonomy: Taxonomy) -> str:
         views.append((f'{view.name}: labels of the LiDAR over the image, {(view.stamp - frame.stamp) / 1e6:+.0f} ms',
                       over_image(image, seen.uv, colors, 2, seen.depth, dim=0.6)))
     return (f'<h2>{escape(frame.key)}</h2><div class="above">{_figures(pictures, "png")}</div>'
-            f'<div class="views">{_figures(views, "jpg")}</div>')
+            f'<div class="views" style="--columns:{min(len(views), 3)}">{_figures(views, "jpg")}</div>')
 
 
 def _figures(pictures: list[tuple[str, np.ndarray]], kind: str) -> str:
@@ -126,7 +127,7 @@ h1{font-size:1.6rem;margin:0 0 1rem}h2{font-size:1.1rem;margin:2rem 0 .6rem}p{ma
 border-radius:10px;padding:.8rem 1.2rem;color:#5a6675}.tile strong{display:block;font-size:1.7rem;color:#1c2530}
 .legend{position:sticky;top:0;background:#fafbfcee;padding:.5rem 0;display:flex;flex-wrap:wrap;gap:.3rem 1rem}
 .legend i{display:inline-block;width:.9em;height:.9em;border-radius:3px;margin-right:.35em;vertical-align:-.1em}
-.above,.views{display:grid;gap:.8rem;grid-template-columns:repeat(3,1fr);margin-bottom:.8rem}
+.above,.views{display:grid;gap:.8rem;grid-template-columns:repeat(var(--columns,3),1fr);margin-bottom:.8rem}
 figure{margin:0}img{width:100%;border-radius:6px;display:block}figcaption{color:#5a6675;font-size:.85rem}
 table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem 0;text-align:left}.n{text-align:right}
 .bar{width:260px}.bar i{display:block;height:.8em;border-radius:3px}

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ros_kd.label_sets import read_taxonomy
 from ros_kd.students import build_student
 from ros_kd.students.inputs import InputSpec
 from ros_kd.taxonomy import Taxonomy
@@ -74,7 +75,7 @@ class CheckpointInfo:
         return cls(
             architecture=str(data['architecture']), width=float(data['width']),
             inputs=InputSpec(inputs['voxel_size'], inputs['lower'], inputs['upper'], inputs['columns']),
-            taxonomy=Taxonomy.from_json(json.dumps(data['taxonomy'])), recipe=str(data.get('recipe', '')),
+            taxonomy=read_taxonomy(json.dumps(data['taxonomy'])), recipe=str(data.get('recipe', '')),
             scores=tuple(Score(float(s['value']), s['metric'], s['data'], s.get('details', ''))
                          for s in data.get('scores', ())),
             temperature=float(data.get('temperature', 1.0)), format_version=int(data['format_version']))
