@@ -206,8 +206,8 @@ def find_checkpoint(path: str) -> Path:
     if shipped.is_file():
         return shipped
     raise ValueError(f'no checkpoint: the parameter "checkpoint" is empty and there is no student at {shipped}. Name '
-                     'one with checkpoint:=FILE.safetensors; "make demo" makes one in minutes, "python -m training" one '
-                     'from your own recordings')
+                     'one with checkpoint:=FILE.safetensors; "make demo" makes one in minutes, "python -m training" '
+                     'one from your own recordings')
 
 
 def main(args: Sequence[str] | None = None) -> int:

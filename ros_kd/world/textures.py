@@ -201,5 +201,5 @@ def _sign(surface: Surface) -> np.ndarray:
 PAINTERS: dict[int, Callable[[Surface], np.ndarray]] = {
     Material.BRICK: lambda surface: _wall(surface, True), Material.PLASTER: lambda surface: _wall(surface, False),
     Material.ROOF: _roof, Material.WOOD: _wood, Material.STONE: _stone, Material.LEAF: _leaf, Material.BARK: _bark,
-    Material.SIGN: _sign, **dict.fromkeys((Material.PLAIN, Material.METAL, Material.PAINT, Material.GLASS, Material.LIGHT,
-                                           Material.CLOTH), _plain)}
+    Material.SIGN: _sign, **dict.fromkeys((Material.PLAIN, Material.METAL, Material.PAINT, Material.GLASS,
+                                           Material.LIGHT, Material.CLOTH), _plain)}
