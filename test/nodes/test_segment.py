@@ -4,6 +4,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from segmenter import INFO, XYZI, Segmenter, Vehicle, cloud, expected, random_po
 
 from ros_kd import clouds  # noqa: E402
 from ros_kd.nodes import messages  # noqa: E402
+from ros_kd.nodes.segment import find_checkpoint  # noqa: E402
 from ros_kd.students.checkpoint import save_checkpoint  # noqa: E402
 from ros_kd.taxonomy import Taxonomy  # noqa: E402
 
@@ -159,7 +161,6 @@ def test_silence_is_reported_with_who_publishes(running, vehicle):
 
 @pytest.mark.parametrize(('parameters', 'text'), [
     (['checkpoint:=nowhere.safetensors'], r'nowhere\.safetensors: no such checkpoint'),
-    ([], 'no checkpoint: .* "make demo"'),
     (['reliability:=sometimes'], 'reliability.*best_effort.*reliable')])
 def test_a_node_that_cannot_start_says_why_and_ends(tmp_path, parameters, text):
     node = Segmenter(tmp_path, DOMAIN, *parameters)
@@ -168,6 +169,20 @@ def test_a_node_that_cannot_start_says_why_and_ends(tmp_path, parameters, text):
         assert re.search(text, node.log) and 'Traceback' not in node.log
     finally:
         node.process.kill()
+
+
+def test_without_a_checkpoint_the_shipped_student_is_used(monkeypatch, tmp_path):
+    shipped = tmp_path / 'share' / 'ros_kd' / 'students' / 'simulated.safetensors'
+    index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'ros_kd'
+    for file in (shipped, index):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    assert find_checkpoint('') == shipped
+    assert find_checkpoint('mine.safetensors') == Path('mine.safetensors')
+    shipped.unlink()
+    with pytest.raises(ValueError, match='no checkpoint: .* "make demo"'):
+        find_checkpoint('')
 
 
 @pytest.mark.parametrize('vehicle', [LIFECYCLE_DOMAIN], indirect=True)
