@@ -6,25 +6,30 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
 
 _INSTALL = {
     'torch': 'pip install torch safetensors',
     'safetensors': 'pip install safetensors',
     'rosbags': 'pip install rosbags',
     'cv2': 'pip install opencv-python-headless, or apt install python3-opencv',
+    'matplotlib': 'pip install matplotlib, or apt install python3-matplotlib (only inspect needs it)',
     'embreex': 'pip install embreex (only the simulated vehicle needs it)',
 }
 _ROS = 'source /opt/ros/<distro>/setup.bash, or without a ROS distribution: make setup && source .venv/bin/activate'
 
 
 def run(name: str) -> None:
-    """Run the node called `name` and exit with its status; a missing library is reported with what installs it."""
+    """Run `main` of the node called `name`, or of a module in another room (its full name), and exit with its status.
+
+    A missing library is reported with what installs it.
+    """
     try:
-        status = import_module(f'ros_kd.nodes.{name}').main()
+        status = import_module(name if '.' in name else f'ros_kd.nodes.{name}').main()
     except ModuleNotFoundError as error:
         module = (error.name or '').partition('.')[0]
         if module == 'ros_kd':
             raise
-        sys.exit(f'ros_kd {name}: the Python module "{error.name}" is missing. To install it: '
+        sys.exit(f'ros_kd {Path(sys.argv[0]).stem}: the Python module "{error.name}" is missing. To install it: '
                  f'{_INSTALL.get(module, _ROS)}')
     sys.exit(status)
