@@ -94,8 +94,7 @@ def camera_info(camera: Camera, stamp: int, frame_id: str) -> memoryview:
 
 def camera(raw: bytes | memoryview) -> Camera:
     """Read sensor_msgs/CameraInfo. Raises ValueError for an uncalibrated or unknown one."""
-    info = read(raw, layout.CAMERA_INFO)
-    return Camera(info.width, info.height, info.k, info.distortion_model, tuple(info.d))
+    return Camera.from_info(read(raw, layout.CAMERA_INFO))
 
 
 def transform(matrix: np.ndarray, stamp: int, frame_id: str, child_frame_id: str) -> memoryview:

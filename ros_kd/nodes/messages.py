@@ -81,7 +81,7 @@ def camera_info_message(camera: Camera, head: Header) -> CameraInfo:
 
 def camera_from_info(info: CameraInfo) -> Camera:
     """Return the raw image's camera. Raises ValueError for an uncalibrated or unknown CameraInfo."""
-    return Camera(info.width, info.height, np.asarray(info.k, np.float64), info.distortion_model, tuple(info.d))
+    return Camera.from_info(info)
 
 
 def transform_message(transform: np.ndarray, head: Header, child_frame_id: str) -> TransformStamped:
