@@ -51,6 +51,11 @@ def string(text: str) -> memoryview:
     return _write(layout.STRING, text)
 
 
+def float64(value: float) -> memoryview:
+    """Serialise std_msgs/Float64."""
+    return _write(layout.FLOAT, value)
+
+
 def cloud(scan: Scan) -> memoryview:
     """Serialise a scan as sensor_msgs/PointCloud2 with the columns that it has."""
     points = clouds.records_from_scan(scan)
@@ -92,9 +97,9 @@ def camera_info(camera: Camera, stamp: int, frame_id: str) -> memoryview:
                   np.hstack([camera.K, np.zeros((3, 1))]).reshape(-1), 0, 0, roi)
 
 
-def camera(raw: bytes | memoryview) -> Camera:
-    """Read sensor_msgs/CameraInfo. Raises ValueError for an uncalibrated or unknown one."""
-    return Camera.from_info(read(raw, layout.CAMERA_INFO))
+def camera(raw: bytes | memoryview, rectified: bool = False) -> Camera:
+    """Read sensor_msgs/CameraInfo, of rectified images or raw ones. Raises ValueError as `Camera.from_info`."""
+    return Camera.from_info(read(raw, layout.CAMERA_INFO), rectified)
 
 
 def transform(matrix: np.ndarray, stamp: int, frame_id: str, child_frame_id: str) -> memoryview:

@@ -9,6 +9,7 @@ All messages of a pair are logged at one time, the scan's stamp, in this order:
    - `extrinsics`, geometry_msgs/TransformStamped: header.stamp = the image's stamp, header.frame_id = the camera's
      frame, child_frame_id = the LiDAR's frame. It maps points of the LiDAR at the scan's stamp to the camera at the
      image's stamp, the vehicle's motion between the two included,
+   - `delta_t`, std_msgs/Float64: the image's stamp minus the scan's, seconds (for plots; older bags lack it),
    - `labels`, sensor_msgs/Image mono8 (optional): the class id of each pixel, 255 = unknown;
 2. `pose`, geometry_msgs/PoseStamped (optional): the LiDAR in the fixed frame at the scan's stamp;
 3. the scan, sensor_msgs/PointCloud2. It is last, so a pair is complete exactly if its cloud is there.
@@ -37,12 +38,17 @@ CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 TRANSFORM = 'geometry_msgs/msg/TransformStamped'
 POSE = 'geometry_msgs/msg/PoseStamped'
 STRING = 'std_msgs/msg/String'
+FLOAT = 'std_msgs/msg/Float64'
 TF_MESSAGE = 'tf2_msgs/msg/TFMessage'
 
 
 @dataclass(frozen=True)
 class CameraTopics:
-    """The topics of one camera in the bag, and the frame of its images."""
+    """The topics of one camera in the bag, and the frame of its images.
+
+    rectified: the images are, as image_proc makes them: their projection is P of camera_info, and the extrinsics, which
+    lead to the camera as it is mounted, have to be turned by R.
+    """
 
     name: str
     frame_id: str
@@ -52,16 +58,22 @@ class CameraTopics:
     extrinsics: str
     labels: str
     label_info: str
+    rectified: bool = False
 
     @classmethod
     def under(cls, name: str, frame_id: str, compressed: bool, image: str = '', camera_info: str = '',
-              labels: str = '', label_info: str = '') -> CameraTopics:
+              labels: str = '', label_info: str = '', rectified: bool = False) -> CameraTopics:
         """Return the default topics, all beside `camera_info`; a topic that is given replaces its default."""
         camera_info = camera_info or f'/{name}/camera_info'
         beside = camera_info.rsplit('/', 1)[0]
         return cls(name, frame_id, compressed, image or f'{beside}/image' + ('/compressed' if compressed else ''),
                    camera_info, f'{beside}/extrinsics', labels or f'{beside}/labels',
-                   label_info or f'{beside}/label_info')
+                   label_info or f'{beside}/label_info', rectified)
+
+    @property
+    def delta_t(self) -> str:
+        """The topic beside the extrinsics that says how much later than the scan the image is."""
+        return self.extrinsics.rsplit('/', 1)[0] + '/delta_t'
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,8 @@ class Rig:
         types = {RIG: STRING, TF_STATIC: TF_MESSAGE, self.points: CLOUD, self.pose: POSE, self.label_info: STRING}
         for camera in self.cameras:
             types |= {camera.image: COMPRESSED if camera.compressed else IMAGE, camera.camera_info: CAMERA_INFO,
-                      camera.extrinsics: TRANSFORM, camera.labels: IMAGE, camera.label_info: STRING}
+                      camera.extrinsics: TRANSFORM, camera.delta_t: FLOAT, camera.labels: IMAGE,
+                      camera.label_info: STRING}
         return types
 
     def latched(self) -> set[str]:
