@@ -19,8 +19,9 @@ from ros_kd.taxonomy import Taxonomy
 
 @dataclass(frozen=True)
 class Style:
-    """What to draw. cameras: all if empty. taxonomy: labels are mapped to it if given. radius: of a point, pixels; None:
-    by density. width: of a picture, pixels, at most.
+    """What to draw. cameras: all if empty. taxonomy: labels are mapped to it if given.
+
+    radius: of a point, pixels; None: by density. width: of a picture, pixels, at most.
     """
 
     cameras: tuple[str, ...] = ()
@@ -40,8 +41,9 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class DrawnView:
-    """A camera's pictures; how many points it sees, and how many are hidden behind nearer ones. delay: ns after the
-    scan.
+    """A camera's pictures; how many points it sees, and how many are hidden behind nearer ones.
+
+    stamp: ns. delay: of the image after the scan, ns.
     """
 
     camera: str

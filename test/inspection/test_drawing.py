@@ -53,7 +53,8 @@ def test_a_label_image_adds_a_picture_of_what_points_take_from_it() -> None:
 
 def test_labels_of_points_add_pictures_and_are_mapped() -> None:
     label = np.array([13, 13, 0, 255], np.uint16)
-    assert any('labels of the points (cityscapes)' in caption for caption in _captions(draw(_frame(label=label), Style())))
+    own = _captions(draw(_frame(label=label), Style()))
+    assert any('labels of the points (cityscapes)' in caption for caption in own)
     drawn = draw(_frame(label=label), Style(taxonomy=get_taxonomy('street-12')))
     captions = _captions(drawn)
     assert any('(street-12)' in caption for caption in captions) and 'share of the points' in captions
