@@ -223,6 +223,12 @@ class TransformTree:
         """Return each edge with what is known of it, by child; the parent is the newest."""
         return [self._coverage(number) for _, number in sorted(self._numbers.items()) if self._edge(number) is not None]
 
+    def stamps(self, child: str) -> np.ndarray:
+        """Return when the edge above a frame is known, int64 [K], ns, rising; empty for a static or unknown one."""
+        number = self._numbers.get(child.lstrip('/'))
+        edge = None if number is None else self._edge(number)
+        return np.empty(0, np.int64) if edge is None or edge.static else edge.stamps
+
     def _coverage(self, number: int) -> Coverage:
         edge = self._edge(number)
         names = self._names[edge.parents[-1]], self._names[number]

@@ -97,6 +97,12 @@ def test_of_two_transforms_at_one_stamp_the_last_counts_whenever_it_comes():
     assert tree.lookup('odom', 'base', 10**9)[0, 3] == -7
 
 
+def test_stamps_are_those_of_a_moving_edge():
+    tree = vehicle()
+    np.testing.assert_array_equal(tree.stamps('/base'), 10**9 + 100 * MS * np.arange(11))
+    assert len(tree.stamps('lidar')) == len(tree.stamps('odom')) == len(tree.stamps('nowhere')) == 0
+
+
 def test_edges_and_text_say_what_is_known():
     tree = vehicle()
     tree.add('odom', 'base', 3 * 10**9, pose(20))
