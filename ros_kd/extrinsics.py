@@ -96,35 +96,42 @@ def interpolate(first: np.ndarray, second: np.ndarray, ratio: float | np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """Poses of a vehicle's LiDAR in a fixed frame: stamps int64 [K], ns, rising; poses float64 [K, 4, 4]."""
+    """Poses of a vehicle's LiDAR in a fixed frame: stamps int64 [K], ns, rising; poses float64 [K, 4, 4].
+
+    A pose whose stamp is not later than all before it is left out: GPS logs repeat and swap packets.
+    """
 
     stamps: np.ndarray
     poses: np.ndarray
 
+    def __post_init__(self) -> None:
+        stamps = np.asarray(self.stamps, np.int64)
+        rising = np.append(True, stamps[1:] > np.maximum.accumulate(stamps)[:-1])[:len(stamps)]
+        object.__setattr__(self, 'stamps', stamps[rising])
+        object.__setattr__(self, 'poses', np.asarray(self.poses, np.float64).reshape(-1, 4, 4)[rising])
+
+    def covers(self, stamps: int | np.ndarray, slack: float = 0.2) -> bool:
+        """Tell whether all `stamps` (ns) lie within the poses' time, or at most `slack` seconds outside."""
+        stamps, margin = np.asarray(stamps, np.int64), int(slack * 1e9)
+        return len(self.stamps) > 0 and bool((stamps >= self.stamps[0] - margin).all()
+                                             and (stamps <= self.stamps[-1] + margin).all())
+
     def at(self, stamp: int, slack: float = 0.2) -> np.ndarray | None:
         """Return the pose at `stamp` (ns), interpolated; None if it lies more than `slack` seconds outside."""
-        return self._interpolated(np.int64(stamp)) if self._covers(np.int64(stamp), slack) else None
+        return self.sample(np.array([stamp]), slack)[0] if self.covers(stamp, slack) else None
 
     def sample(self, stamps: np.ndarray, slack: float = 0.2) -> np.ndarray:
         """Return the poses float64 [M, 4, 4] at `stamps` int64 [M] (ns), interpolated.
 
         Raises ValueError naming both ranges if a stamp lies more than `slack` seconds outside.
         """
-        if not self._covers(stamps, slack):
+        if not self.covers(stamps, slack):
             known = f'{_seconds(self.stamps[0])} to {_seconds(self.stamps[-1])} s' if len(self.stamps) else 'no time'
             raise ValueError(f'poses are needed from {_seconds(stamps.min())} to {_seconds(stamps.max())} s, but the '
                              f'trajectory covers {known} ({slack:g} s more are extrapolated): wait for odometry, or '
                              'check that both use one clock')
-        return self._interpolated(stamps)
-
-    def _covers(self, stamps: np.ndarray, slack: float) -> bool:
-        margin = int(slack * 1e9)
-        return bool(len(self.stamps) and np.all((stamps >= self.stamps[0] - margin)
-                                                & (stamps <= self.stamps[-1] + margin)))
-
-    def _interpolated(self, stamps: np.ndarray) -> np.ndarray:
         if len(self.stamps) == 1:
-            return np.broadcast_to(self.poses[0], (*stamps.shape, 4, 4))
+            return np.repeat(self.poses, len(stamps), 0)
         right = np.clip(np.searchsorted(self.stamps, stamps), 1, len(self.stamps) - 1)
         before, after = self.stamps[right - 1], self.stamps[right]
         return interpolate(self.poses[right - 1], self.poses[right], (stamps - before) / (after - before))
@@ -134,32 +141,44 @@ def _seconds(stamp: int) -> str:
     return f'{stamp // 1_000_000_000}.{stamp % 1_000_000_000:09d}'
 
 
-_KNOT = 1e-3
+KNOT = 1e-3
 
 
 def deskew(points: np.ndarray, time: np.ndarray, trajectory: Trajectory, stamp: int) -> np.ndarray:
     """Return points float32 [N, 3] moved to where the LiDAR sees them from at `stamp` (ns).
 
     points: float32 [N, 3], metres, each in the LiDAR's frame at its own time. time: float32 [N], seconds after `stamp`.
-    trajectory: of the LiDAR; a few poses across the sweep are enough. A point or a time that is NaN is kept as it is.
-    Transforms are exact every millisecond and blended linearly between: at a distance d, turning at w rad/s, a point is
-    off by at most d (w 1 ms)^2 / 8 (6 um at 50 m and 1 rad/s).
-    Raises ValueError if the trajectory has no two poses or does not cover the times.
+    trajectory: of the LiDAR; a few poses across the sweep are enough. A NaN point stays NaN, a point without a finite
+    time stays where it is.
+    Poses are exact at knots a millisecond apart and blended linearly between: at a distance d from a LiDAR turning at
+    w rad/s a point is off by d (w KNOT)^2 / 8, 6 um at 50 m and 1 rad/s, and where the velocity of the trajectory steps
+    by dv, for a millisecond, by KNOT dv / 4.
+    Raises ValueError if the trajectory has less than two poses, or if the times lie outside it (see Trajectory.sample).
     """
-    if len(trajectory.stamps) < 2:
-        raise ValueError(f'a trajectory of {len(trajectory.stamps)} poses says nothing of the motion within a scan: '
-                         'at least two are needed')
     known = np.isfinite(time)
-    if not known.any():
+    if not time[known].any():
         return points.copy()
+    if len(trajectory.stamps) < 2:
+        raise ValueError(f'a trajectory of {len(trajectory.stamps)} poses says nothing of the motion within a scan: at '
+                         'least two are needed')
     first, last = float(time[known].min()), float(time[known].max())
-    knots = np.linspace(first, last, max(int(np.ceil((last - first) / _KNOT)), 1) + 1)
-    poses = trajectory.sample(stamp + np.rint(knots * 1e9).astype(np.int64))
-    motion = (invert(trajectory.sample(np.array([stamp]))) @ poses)[:, :3].astype(np.float32)
+    knots = np.linspace(first, last, max(int(np.ceil((last - first) / KNOT)), 1) + 1)
+    poses = trajectory.sample(stamp + np.rint(np.append(0, knots) * 1e9).astype(np.int64))
     step = max(float(knots[1] - knots[0]), 1e-9)
     place = np.where(known, (time - np.float32(first)) / np.float32(step), 0)
-    knot = np.clip(place.astype(np.int64), 0, len(knots) - 2)
-    ratio = (place - knot).astype(np.float32)[:, None, None]
-    blended = motion[knot] * (1 - ratio) + motion[knot + 1] * ratio
-    moved = np.einsum('nij,nj->ni', blended[:, :, :3], points) + blended[:, :, 3]
-    return np.where(known[:, None], moved, points)
+    moved = _blended((invert(poses[0]) @ poses[1:]).astype(points.dtype), place, points)
+    return moved if known.all() else np.where(known[:, None], moved, points)
+
+
+def _blended(knots: np.ndarray, place: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Move points [N, 3] by the transforms [K, 4, 4] before and after `place` [N], counted in knots."""
+    knot = np.minimum(place.astype(np.intp), len(knots) - 2)
+    ratio = place - knot.astype(place.dtype)
+    slopes = np.diff(knots, axis=0)
+    x, y, z = points.T
+    moved = np.empty_like(points)
+    with np.errstate(all='ignore'):
+        for row in range(3):
+            a, b, c, d = (knots[:, row, column][knot] + ratio * slopes[:, row, column][knot] for column in range(4))
+            moved[:, row] = a * x + b * y + c * z + d
+    return moved

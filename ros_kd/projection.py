@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Sequence
 
 import numpy as np
 
-from ros_kd import extrinsics
 from ros_kd.frames import CameraView
 
 
@@ -27,21 +27,21 @@ class OcclusionFilter:
     relative: float = 0.2
     absolute: float = 0.5
 
-    def hidden(self, uv: np.ndarray, depth: np.ndarray, width: int) -> np.ndarray:
-        """Return bool [M] for pixels uv [M, 2] and depths [M] (metres) of points inside the image."""
+    def hidden(self, u: np.ndarray, v: np.ndarray, depth: np.ndarray, width: int) -> np.ndarray:
+        """Return bool [M] for pixels u, v [M] and depths [M] (metres) of points inside an image of `width` pixels."""
         columns = width // self.cell + 2
-        cells = ((uv + 0.5) // self.cell).astype(np.int64)
-        index = cells[:, 1] * columns + cells[:, 0]
-        nearest = np.full(index.max(initial=0) + 1, np.inf, depth.dtype)
-        np.minimum.at(nearest, index, depth)
-        return depth > nearest[index] * (1 + self.relative) + self.absolute
+        cell = ((v + 0.5) / self.cell).astype(np.int32) * columns + ((u + 0.5) / self.cell).astype(np.int32)
+        nearest = np.full(cell.max(initial=0) + 1, np.inf, depth.dtype)
+        np.minimum.at(nearest, cell, depth)
+        return depth > (nearest * (1 + self.relative) + self.absolute)[cell]
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
     """The points that a camera sees.
 
-    index: int64 [M], rows of the scan. uv: float32 [M, 2], pixels. depth: float32 [M], metres along the optical axis.
+    index: int64 [M], rows of the scan. uv: float32 [M, 2], pixels. depth: float32 [M], metres along the optical axis, or
+    from the camera if its model is equidistant.
     """
 
     index: np.ndarray
@@ -54,11 +54,39 @@ def project(points: np.ndarray, view: CameraView, occlusion: OcclusionFilter | N
 
     NaN points are never visible.
     """
-    in_camera = extrinsics.apply(view.lidar_to_camera, points)
-    uv, valid = view.camera.project(in_camera)
-    index = np.nonzero(valid)[0]
-    uv, depth = uv[index], in_camera[index, 2]
-    if occlusion is not None and len(index):
-        seen = ~occlusion.hidden(uv, depth, view.camera.width)
-        index, uv, depth = index[seen], uv[seen], depth[seen]
-    return Projection(index, uv, depth)
+    return project_all(points, (view,), occlusion)[0]
+
+
+def project_all(points: np.ndarray, views: Sequence[CameraView],
+                occlusion: OcclusionFilter | None = OcclusionFilter()) -> tuple[Projection, ...]:
+    """Project points float32 [N, 3] (metres, LiDAR frame) into all views of a frame, as `project` does into one."""
+    columns = np.ascontiguousarray(points.T)
+    return tuple(_project(columns, np.flatnonzero(near), view, occlusion)
+                 for near, view in zip(_may_be_seen(columns, views), views))
+
+
+def _may_be_seen(columns: np.ndarray, views: Sequence[CameraView]) -> np.ndarray:
+    """Return bool [C, N]: which points [3, N] lie inside the frustum of which camera, give or take a little."""
+    normals = np.zeros((len(views), 4, 3))
+    threshold = np.full((len(views), 4), -1.0)
+    for number, view in enumerate(views):
+        planes, (rotation, shift) = view.camera.frustum, np.split(view.lidar_to_camera[:3], [3], axis=1)
+        if planes is not None:
+            normals[number] = planes @ rotation
+            threshold[number] = -(planes @ shift)[:, 0] - 1e-4 * max(1, np.abs(shift).max())
+    with np.errstate(all='ignore'):
+        inside = normals.reshape(-1, 3).astype(columns.dtype) @ columns
+        inside = inside > threshold.reshape(-1, 1).astype(columns.dtype)
+    return np.logical_and.reduce(inside.reshape(len(views), 4, -1), axis=1)
+
+
+def _project(columns: np.ndarray, index: np.ndarray, view: CameraView, occlusion: OcclusionFilter | None) -> Projection:
+    """Project the points `index` [M] of the columns x, y, z [3, N]."""
+    x, y, z = (column[index] for column in columns)
+    x, y, z = (a * x + b * y + c * z + d for a, b, c, d in view.lidar_to_camera[:3].tolist())
+    u, v, valid = view.camera.pixels(x, y, z)
+    index, u, v, depth = index[valid], u[valid], v[valid], view.camera.depth(x, y, z)[valid]
+    if occlusion is not None:
+        seen = np.flatnonzero(~occlusion.hidden(u, v, depth, view.camera.width))
+        index, u, v, depth = index[seen], u[seen], v[seen], depth[seen]
+    return Projection(index, np.stack([u, v], 1), depth)

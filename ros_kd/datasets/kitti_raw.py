@@ -81,12 +81,10 @@ def _read(file: Path, drive: _Drive) -> PairedFrame:
     stamp = _stamp_of(file, drive.stamps)
     start, end = _stamp_of(file, drive.starts), _stamp_of(file, drive.ends)
     data = read_points(file, 4)
-    points, sweeps = data[:, :3], _sweeps_after_contact(data)
-    time = sweeps * np.float32((end - start) * 1e-9)
-    first, pose, last = (drive.trajectory.at(moment) for moment in (start, stamp, end)) \
-        if drive.trajectory else (None,) * 3
-    if drive.deskew and first is not None and last is not None:
-        points, time = _deskewed(points, sweeps, extrinsics.invert(first) @ last), None
+    points, time = data[:, :3], _sweeps_after_contact(data) * np.float32((end - start) * 1e-9)
+    pose = drive.trajectory.at(stamp) if drive.trajectory else None
+    if drive.deskew and _knows_motion(drive.trajectory, stamp, end - start):
+        points, time = extrinsics.deskew(points, time, drive.trajectory, stamp), None
     scan = Scan(stamp, points, data[:, 3], time, frame_id='velodyne')
     views = tuple(_view(file.stem, camera, stamp, drive.trajectory) for camera in drive.cameras)
     return PairedFrame(scan, views, file.stem, pose)
@@ -97,15 +95,9 @@ def _sweeps_after_contact(points: np.ndarray) -> np.ndarray:
     return np.arctan2(points[:, 1], points[:, 0]) * np.float32(-0.5 / np.pi)
 
 
-def _deskewed(points: np.ndarray, sweeps: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """Move points [N, 3] to where they are seen from at the contact; `motion` [4, 4]: the LiDAR's over one sweep.
-
-    Velocities are constant, rotations within half a sweep small: p + s (w x p + v), 3 cm off at 50 m while turning at
-    40 degrees a second.
-    """
-    turn = extrinsics.to_quaternion(motion)[1]
-    spin = (2 * turn[:3] * np.sign(turn[3])).astype(np.float32)
-    return points + sweeps[:, None] * (np.cross(spin, points) + motion[:3, 3].astype(np.float32))
+def _knows_motion(trajectory: Trajectory | None, stamp: int, sweep: int) -> bool:
+    return trajectory is not None and len(trajectory.stamps) > 1 and trajectory.covers(np.array([stamp - sweep,
+                                                                                                 stamp + sweep]))
 
 
 def _view(key: str, source: _RectifiedCamera, scan_stamp: int, trajectory: Trajectory | None) -> CameraView:
@@ -166,10 +158,7 @@ def _trajectory(drive: Path, calibration: Path) -> Trajectory:
     poses = _mercator_poses(np.stack([_packet(file) for file in files]))
     T_imu_lidar = extrinsics.invert(_rigid(calibration / 'calib_imu_to_velo.txt'))
     poses = extrinsics.invert(poses[0]) @ poses @ T_imu_lidar
-    stamps = np.array([_stamp_of(file, stamps) for file in files])
-    # Some drives repeat or swap GPS packets; interpolation needs rising stamps.
-    rising = np.append(True, stamps[1:] > np.maximum.accumulate(stamps)[:-1])
-    return Trajectory(stamps[rising], poses[rising])
+    return Trajectory(np.array([_stamp_of(file, stamps) for file in files]), poses)
 
 
 def _packet(file: Path) -> np.ndarray:
