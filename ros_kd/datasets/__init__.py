@@ -91,6 +91,12 @@ def open_dataset(specification: str) -> Dataset:
 
     Raises DatasetError saying what was looked for and where.
     """
+    kind, path, options = parse(specification)
+    return import_module(KINDS[kind]).open(path, options)
+
+
+def parse(specification: str) -> tuple[str, Path, Options]:
+    """Return kind, path and options of a specification. Raises DatasetError if the kind is unknown or unclear."""
     base, _, query = str(specification).partition('?')
     kind, colon, path = base.partition(':')
     options = Options(dict(parse_qsl(query.replace('+', '%2B'), keep_blank_values=True)))
@@ -98,7 +104,7 @@ def open_dataset(specification: str) -> Dataset:
         if colon and not Path(base).exists() and '/' not in kind:
             raise DatasetError(f'unknown kind of dataset "{kind}" in "{specification}"; known: {sorted(KINDS)}')
         kind, path = recognise(Path(base).expanduser()), base
-    return import_module(KINDS[kind]).open(Path(path).expanduser(), options)
+    return kind, Path(path).expanduser(), options
 
 
 def recognise(path: Path) -> str:
