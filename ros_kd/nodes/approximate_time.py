@@ -66,7 +66,7 @@ class PairingFilter(SimpleFilter):
         self._pass_on()
         with self._changed:
             if self._signaller != threading.get_ident():
-                self._changed.wait_for(lambda: self._signaller is None and not self._events)
+                self._changed.wait_for(lambda: self._signaller is None)
 
     def signalMessage(self, *messages: Any) -> None:
         """Pass a set on to each callback."""
@@ -82,7 +82,6 @@ class PairingFilter(SimpleFilter):
             if self._signaller is not None:
                 return
             self._signaller = threading.get_ident()
-        event = None
         while True:
             with self._changed:
                 if not self._events:
