@@ -102,8 +102,9 @@ class Camera:
             r = np.sqrt(x * x + y * y)
             theta = np.arctan2(r, z)
             scale = distortion.bent_angle(self.distortion, theta) / np.maximum(r, np.finfo(r.dtype).tiny)
-            return x * scale, y * scale, (theta < self.limit) & (r + np.abs(z) > NEAREST)
-        valid = z > NEAREST
+            away = r + np.abs(z)
+            return x * scale, y * scale, (theta < self.limit) & (away > NEAREST) & (away < np.inf)
+        valid = (z > NEAREST) & (z < np.inf)
         z = np.where(valid, z, 1)
         x, y = x / z, y / z
         if self.model == 'none':

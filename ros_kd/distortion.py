@@ -140,10 +140,12 @@ def limit(model: str, coefficients: tuple[float, ...]) -> float:
 
 
 def _first_root(ascending: np.ndarray) -> float:
-    """Return the smallest positive root of a polynomial, inf without one."""
-    roots = polynomial.polyroots(polynomial.polytrim(ascending))
+    """Return the smallest positive root of a polynomial that is 1 at 0, inf without one."""
+    # Reversed, the leading coefficient is 1, however small the highest coefficients are; roots are the reciprocals.
+    roots = np.roots(ascending)
     real = roots.real[(np.abs(roots.imag) <= 1e-12 * np.abs(roots)) & (roots.real > 0)]
-    return float(real.min(initial=np.inf))
+    largest = float(real.max(initial=0))
+    return 1 / largest if largest > 1e-300 else np.inf
 
 
 def _first_fold(coefficients: tuple[float, ...], radius: float) -> float:
