@@ -68,7 +68,7 @@ class SqliteStore:
                 raise BagError(f'{file} cannot be read ({error}): was recording killed, or the copy cut short? '
                                f'`sqlite3 {file.name} .recover | sqlite3 NEW.db3` saves what is in it') from None
             self._warn(f'{file} is damaged ({error}): {len(rows)} messages of it are read, what comes after is lost')
-        table = np.array(rows, np.int64).reshape(-1, 3)
+        table = _numbers(rows, file)
         for topic, name, kind, encoding in topics:
             if encoding != 'cdr':
                 raise BagError(f'{name} in {file} is serialised as "{encoding}", expected cdr')
@@ -134,6 +134,14 @@ class SqliteStore:
 
     def __reduce__(self) -> Any:
         return SqliteStore, (self.path,)
+
+
+def _numbers(rows: list[tuple[int, int, int]], file: Path) -> np.ndarray:
+    try:
+        return np.array(rows, np.int64).reshape(-1, 3)
+    except (ValueError, TypeError) as error:
+        raise BagError(f'{file} has messages whose topic or time is no number ({error}): it is no rosbag2 file, or '
+                       'damaged') from None
 
 
 def _blob(connection: sqlite3.Connection, row: int, size: int | None) -> bytes:

@@ -1,27 +1,55 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Bags of paired frames that record.launch.py wrote: `bag:PATH`, a rosbag2 folder or an .mcap file."""
+"""Bags: `bag:PATH`, a rosbag2 folder, an .mcap or .db3 file, or a .bag of ROS 1.
+
+A bag of pairs, as record.launch.py writes it, is read as it is. Any other is paired here (see ros_kd/bags/raw.py).
+"""
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
-from ros_kd.bags import BagError
-from ros_kd.bags.index import is_bag
+from ros_kd.bags import BagError, layout
+from ros_kd.bags.raw import RawBag
+from ros_kd.bags.raw_inputs import RawSettings
 from ros_kd.bags.reader import PairedBag
-from ros_kd.datasets import DatasetError, Options
+from ros_kd.bags.store import is_bag, open_store
+from ros_kd.datasets import Dataset, DatasetError, Options
+from ros_kd.extrinsics import deskew
+from ros_kd.frames import PairedFrame
+
+KNOWN = 'deskew=yes|no (the default: points stay where they were measured)'
+KNOWN_RAW = (f'points=TOPIC, cameras=NAME[,NAME], fixed_frame=FRAME (odom, or else map), slop=SECONDS (0.1), {KNOWN}, '
+             'every=N (each Nth pair), frames=N (at most N)')
 
 
 class RecordedBag(PairedBag):
-    """A bag as a dataset."""
+    """A bag of pairs as a dataset. deskewed: points are moved to the scan's stamp by their times and the poses."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, deskewed: bool = False) -> None:
         super().__init__(path)
         self.name = f'bag {path.name}'
         self.trajectory = self.read_trajectory()
+        self._deskewed = deskewed
+        if deskewed and self.trajectory is None:
+            raise BagError(f'{path}: points cannot be deskewed, as the bag has no poses: record it with a fixed_frame '
+                           'that odometry publishes')
+        if deskewed and len(self) and super().__getitem__(0).scan.time is None:
+            raise BagError(f'{path}: points cannot be deskewed: the clouds on {self.rig.points} have no time of each '
+                           'point')
+
+    def __getitem__(self, index: int) -> PairedFrame:
+        frame = super().__getitem__(index)
+        if not self._deskewed:
+            return frame
+        scan = frame.scan
+        points = deskew(scan.points, scan.time, self.trajectory, scan.stamp)
+        return replace(frame, scan=replace(scan, points=points, time=None))
 
     def __reduce__(self) -> tuple:
-        return RecordedBag, (self.path,)
+        return RecordedBag, (self.path, self._deskewed)
 
 
 def recognises(path: Path) -> bool:
@@ -29,10 +57,36 @@ def recognises(path: Path) -> bool:
     return is_bag(path)
 
 
-def open(path: Path, options: Options) -> RecordedBag:
-    """Open a bag of paired frames. Raises DatasetError saying what is wrong with it."""
-    options.finish('bag', 'none')
+def open(path: Path, options: Options) -> Dataset:
+    """Open a bag; what was wrong with it or left out is warned of. Raises DatasetError saying why it cannot be read."""
     try:
-        return RecordedBag(path)
+        store = open_store(path)
+        paired, problems = layout.RIG in store.types, store.warnings
+        store.close()
+        if not paired:
+            return RawBag(path, raw_settings(options))
+        deskewed = options.switch('deskew', False)
+        options.finish('bag', f'{KNOWN}; others only where a raw bag is paired')
+        for problem in problems:
+            warnings.warn(problem, stacklevel=3)
+        return RecordedBag(path, deskewed)
     except BagError as error:
         raise DatasetError(str(error)) from None
+
+
+def raw_settings(options: Options) -> RawSettings:
+    """Return what the options of a specification say about pairing a raw bag. Raises DatasetError for a wrong one."""
+    settings = RawSettings(
+        options.text('points', ''), options.names('cameras'), options.values.pop('fixed_frame', None),
+        _seconds(options, 'slop', RawSettings.slop), options.switch('deskew', False), options.number('every', 1),
+        options.number('frames', 0))
+    options.finish('bag', KNOWN_RAW)
+    return settings
+
+
+def _seconds(options: Options, name: str, default: float) -> float:
+    value = options.text(name, str(default))
+    try:
+        return float(value)
+    except ValueError:
+        raise DatasetError(f'option {name}={value}: expected seconds') from None

@@ -125,7 +125,8 @@ def test_the_files_of_a_split_bag_are_one(tmp_path, drive):
 
 FOXY = """CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,
     serialization_format TEXT NOT NULL, offered_qos_profiles TEXT NOT NULL);
-CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, timestamp INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, timestamp INTEGER NOT NULL,
+    data BLOB NOT NULL);
 CREATE INDEX timestamp_idx ON messages (timestamp ASC);"""
 
 KILLED = f"""
@@ -136,7 +137,8 @@ bag.execute('PRAGMA wal_autocheckpoint=100000')
 bag.executescript('''{FOXY}''')
 bag.execute("INSERT INTO topics VALUES(1, '/chatter', 'std_msgs/msg/String', 'cdr', '')")
 for number in range(20):
-    bag.execute('INSERT INTO messages(topic_id, timestamp, data) VALUES(1, ?, ?)', (number, b'\\0\\1\\0\\0' + bytes(9000)))
+    data = b'\\0\\1\\0\\0' + bytes(9000)
+    bag.execute('INSERT INTO messages(topic_id, timestamp, data) VALUES(1, ?, ?)', (number, data))
     bag.commit()
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -166,7 +168,9 @@ def test_a_damaged_file_is_read_as_far_as_sqlite_can(tmp_path, bags):
     (lambda path: path.write_bytes(b'nonsense' * 1000), 'not a database.*recover'),
     (lambda path: path.write_bytes(b''), 'no such table'),
     (lambda path: sqlite3.connect(path).executescript(
-        FOXY + "INSERT INTO topics VALUES(1, '/a', 'x/msg/Y', 'protobuf', '')").connection.close(), 'expected cdr')])
+        FOXY + "INSERT INTO topics VALUES(1, '/a', 'x/msg/Y', 'protobuf', '')").connection.close(), 'expected cdr'),
+    (lambda path: sqlite3.connect(path).executescript(
+        FOXY + "INSERT INTO messages VALUES(1, 1, x'ff', x'00')").connection.close(), 'is no number')])
 def test_files_that_are_no_bag_say_so(tmp_path, make, text):
     make(tmp_path / 'bad.db3')
     with pytest.raises(BagError, match=text):

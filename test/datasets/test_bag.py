@@ -1,6 +1,6 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Bags of paired frames as a dataset."""
+"""Bags of pairs as a dataset."""
 
 import pickle
 
@@ -40,6 +40,33 @@ def test_errors_are_those_of_a_dataset(bag, tmp_path):
         open_dataset(f'bag:{tmp_path}')
     with pytest.raises(DatasetError, match='no option'):
         open_dataset(f'bag:{bag}?speed=2')
+
+
+def test_points_are_deskewed_by_their_times_and_the_poses_if_asked_to(tmp_path):
+    times, frames = np.array([-0.05, 0, 0.05], np.float32), []
+    for number in range(5):
+        pose = np.eye(4)
+        pose[0, 3] = number  # 10 m/s
+        points = np.array([[20 - number - 10 * time, 1, 0] for time in times], np.float32)  # of one thing that stands
+        frames.append(PairedFrame(Scan(10**9 + number * 10**8, points, time=times), (), '', pose))
+    with PairedBagWriter(tmp_path / 'a', rig_of(frames[0])) as writer:
+        for frame in frames:
+            writer.write_frame(frame)
+    dataset = pickle.loads(pickle.dumps(open_dataset(f'bag:{tmp_path}/a?deskew=yes')))
+    for number, frame in enumerate(dataset):
+        np.testing.assert_allclose(frame.points, [[20 - number, 1, 0]] * 3, atol=1e-5)
+        assert frame.scan.time is None
+    np.testing.assert_array_equal(open_dataset(f'bag:{tmp_path}/a?deskew=no')[1].points, frames[1].points)
+
+
+def test_deskewing_needs_times_and_poses(bag, tmp_path):
+    with pytest.raises(DatasetError, match='have no time of each point'):
+        open_dataset(f'bag:{bag}?deskew=yes')
+    frame = PairedFrame(Scan(10**9, np.zeros((4, 3), np.float32), time=np.zeros(4, np.float32)), ())
+    with PairedBagWriter(tmp_path / 'still', rig_of(frame)) as writer:
+        writer.write_frame(frame)
+    with pytest.raises(DatasetError, match='the bag has no poses'):
+        open_dataset(f'bag:{tmp_path}/still?deskew=yes')
 
 
 def test_forked_workers_and_threads_share_a_bag(bag):
