@@ -21,7 +21,7 @@ class Camera:
     """A calibrated camera.
 
     width, height: pixels. K: float64 [3, 3]. model: 'none', 'plumb_bob' (k1 k2 p1 p2 k3), 'rational_polynomial'
-    (k1 k2 p1 p2 k3 k4 k5 k6, s1 to s4 of a thin prism) or 'equidistant' (k1..k4), as sensor_msgs/distortion_models names
+    (k1 k2 p1 p2 k3 k4 k5 k6, s1 to s4 of a thin prism) or 'equidistant' (k1..k4), as sensor_msgs/distortion_models has
     them; names that drivers write instead (fisheye, radtan, Brown Conrady ...) are understood.
     Raises ValueError for an unknown model, a wrong number of coefficients or an impossible K.
     """
@@ -170,12 +170,12 @@ def rectification(info: Any, baseline: bool = True) -> np.ndarray:
     right camera; CameraInfo.msg wants that of the left one. Raises ValueError if P is uncalibrated or R no rotation.
     """
     rotation, projection = _numbers(info, 'r', (3, 3)), _projection(info)
-    if rotation.any() and not (np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0):
-        raise ValueError(f'R of the CameraInfo is no rotation: {rotation.tolist()}; calibrate the camera, or use its raw '
-                         'image')
+    rotation = rotation if rotation.any() else np.eye(3)
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
+        raise ValueError(f'R of the CameraInfo is {rotation.tolist()}, which is no rotation: calibrate the camera, or '
+                         'use its raw image')
     transform = np.eye(4)
-    if rotation.any():
-        transform[:3, :3] = rotation
+    transform[:3, :3] = rotation
     if baseline:
         transform[:3, 3] = np.linalg.solve(projection[:, :3], projection[:, 3])
     return transform

@@ -4,8 +4,8 @@
 """How lenses bend rays: the distortion models of sensor_msgs/CameraInfo and how far from the axis they hold.
 
 plumb_bob (Brown 1966) and rational_polynomial are one formula of OpenCV's, of which the number of coefficients picks
-the terms: k1 k2 p1 p2 | k3 | k4 k5 k6 | s1 s2 s3 s4 (thin prism) | tx ty (tilt, refused). equidistant is that of Kannala
-and Brandt (PAMI 2006), k1 to k4.
+the terms: k1 k2 p1 p2 | k3 | k4 k5 k6 | s1 s2 s3 s4 (thin prism) | tx ty (tilt, refused). equidistant is Kannala's and
+Brandt's (PAMI 2006), k1 to k4.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def canonical(model: str, coefficients: tuple[float, ...]) -> tuple[str, tuple[f
                          f'the CameraInfo, one of {sorted(COEFFICIENTS)}')
     _checked(name, coefficients, _BROWN)
     if any(coefficients[12:]):
-        raise ValueError(f'distortion coefficients with a tilted sensor, tau {list(coefficients[12:])}: calibrate without '
+        raise ValueError(f'distortion coefficients of a tilted sensor, tau {list(coefficients[12:])}: calibrate without '
                          'tilt (OpenCV without CALIB_TILTED_MODEL), or use rectified images')
     return 'rational_polynomial' if len(coefficients) > 5 else 'plumb_bob', coefficients[:12]
 
@@ -88,6 +88,7 @@ def _radial(coefficients: tuple[float, ...], r2: np.ndarray) -> np.ndarray:
     return radial
 
 
+@np.errstate(all='ignore')
 def straight_box(model: str, coefficients: tuple[float, ...], low: np.ndarray,
                  high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return bounds [2] of x / z and y / z of all rays that may bend into the box from `low` [2] to `high` [2].
@@ -118,6 +119,7 @@ def _stray(coefficients: tuple[float, ...], r2: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
+@np.errstate(all='ignore')
 def limit(model: str, coefficients: tuple[float, ...]) -> float:
     """Return how far from the axis the model holds: the radius r / z, or the angle in radians (equidistant).
 
@@ -149,7 +151,7 @@ def _first_root(ascending: np.ndarray) -> float:
 
 
 def _first_fold(coefficients: tuple[float, ...], radius: float) -> float:
-    """Return the radius up to `radius` at which the first ray in any direction folds, inf if none up to 89.9 degrees."""
+    """Return the radius at which the first ray in any direction folds, or `radius` if none does before."""
     near, far = 0.0, min(np.arctan(radius), np.radians(89.9))
     around = np.linspace(0, 2 * np.pi, 73)[:-1]
     for _ in range(2):

@@ -40,8 +40,8 @@ class OcclusionFilter:
 class Projection:
     """The points that a camera sees.
 
-    index: int64 [M], rows of the scan. uv: float32 [M, 2], pixels. depth: float32 [M], metres along the optical axis, or
-    from the camera if its model is equidistant.
+    index: int64 [M], rows of the scan. uv: float32 [M, 2], pixels. depth: float32 [M], metres along the optical axis,
+    or from the camera if its model is equidistant.
     """
 
     index: np.ndarray
