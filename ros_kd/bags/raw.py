@@ -12,8 +12,9 @@ from typing import Any, Callable, Iterator, TypeVar
 
 import numpy as np
 
-from ros_kd import clouds, extrinsics
+from ros_kd import clouds
 from ros_kd.bags import BagError, codec, layout
+from ros_kd.bags.deskewing import deskewed
 from ros_kd.bags.pixels import compressed_pixels, image_pixels
 from ros_kd.bags.raw_contents import CameraSource, read_contents
 from ros_kd.bags.raw_headers import DAMAGED
@@ -81,10 +82,10 @@ class RawBag:
             raise IndexError(f'pair {index} of {len(self)} in {self.path}')
         index %= len(self)
         stamp = int(self.stamps[index])
-        scan = self._scan(index, self.intensity_scale)
         views = tuple(self._view(index, camera) for camera in range(len(self._cameras)))
-        return PairedFrame(self._deskewed(scan) if self.settings.deskew else scan, views, str(stamp),
-                           self._motion.pose(stamp))
+        scan = self._scan(index, self.intensity_scale)
+        scan = deskewed(scan, self._motion.across) if self.settings.deskew else scan
+        return PairedFrame(scan, views, str(stamp), self._motion.pose(stamp))
 
     @cached_property
     def trajectory(self) -> Trajectory | None:
@@ -118,14 +119,6 @@ class RawBag:
         taxonomy = self._taxonomy(_LABEL_INFO, int(self._store.stamps(self._points)[number]))
         return self._read(self._points, number, lambda cloud: clouds.scan_from_records(
             clouds.records(cloud), int(self.stamps[index]), self._motion.lidar, intensity_scale, taxonomy))
-
-    def _deskewed(self, scan: Scan) -> Scan:
-        known = scan.time[np.isfinite(scan.time)]
-        if not len(known):
-            return scan
-        first, last = (scan.stamp + round(float(end) * 1e9) for end in (known.min(), known.max()))
-        way = self._motion.across(min(first, scan.stamp), max(last, scan.stamp))
-        return replace(scan, points=extrinsics.deskew(scan.points, scan.time, way, scan.stamp), time=None)
 
     def _taxonomy(self, topic: str, logged: int) -> Taxonomy | None:
         """Return the taxonomy that holds at a log time: of the last message before, or else of the first."""

@@ -26,6 +26,8 @@ DAMAGED = (BagError, SerdeError, ValueError)
 
 def read_in_order(store: MessageStore, readers: Mapping[str, Callable[[int], None]]) -> None:
     """Call the reader of each topic with the number of each of its messages, all in the order of log times."""
+    if not readers:
+        return
     topics = list(readers)
     stamps = [store.stamps(topic) for topic in topics]
     which = np.repeat(np.arange(len(topics)), [len(part) for part in stamps])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ros_kd.bags import BagError, codec, layout
-from ros_kd.bags.raw_headers import DAMAGED, JUMP, read_in_order
+from ros_kd.bags.raw_headers import DAMAGED, JUMP
 from ros_kd.bags.store import MessageStore
 from ros_kd.extrinsics import Trajectory
 from ros_kd.transforms import TransformError, TransformTree
@@ -56,13 +56,6 @@ class TransformReader:
                 raise TransformError('the clock jumped back')
             self._newest[child] = max(newest, stamp)
         self.tree.add(message.header.frame_id, child, stamp, codec.matrix_of(value.translation, value.rotation), static)
-
-
-def read_transforms(store: MessageStore) -> TransformTree:
-    """Return the tree of a bag's /tf and /tf_static; transforms that are none are left out."""
-    reader = TransformReader(store)
-    read_in_order(store, {topic: lambda number, topic=topic: reader.add(topic, number) for topic in reader.topics()})
-    return reader.tree
 
 
 @dataclass(frozen=True, eq=False)

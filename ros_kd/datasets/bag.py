@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ros_kd.bags import BagError, layout
+from ros_kd.bags.deskewing import deskewed
 from ros_kd.bags.raw import RawBag
 from ros_kd.bags.raw_inputs import RawSettings
 from ros_kd.bags.reader import PairedBag
 from ros_kd.bags.store import is_bag, open_store
 from ros_kd.datasets import Dataset, DatasetError, Options
-from ros_kd.extrinsics import deskew
 from ros_kd.frames import PairedFrame
 
 KNOWN = 'deskew=yes|no (the default: points stay where they were measured)'
@@ -26,30 +26,28 @@ KNOWN_RAW = (f'points=TOPIC, cameras=NAME[,NAME], fixed_frame=FRAME (odom, or el
 
 
 class RecordedBag(PairedBag):
-    """A bag of pairs as a dataset. deskewed: points are moved to the scan's stamp by their times and the poses."""
+    """A bag of pairs as a dataset. move_points: to the scan's stamp, by their times and the bag's poses."""
 
-    def __init__(self, path: Path, deskewed: bool = False) -> None:
+    def __init__(self, path: Path, move_points: bool = False) -> None:
         super().__init__(path)
         self.name = f'bag {path.name}'
         self.trajectory = self.read_trajectory()
-        self._deskewed = deskewed
-        if deskewed and self.trajectory is None:
+        self._move_points = move_points
+        if move_points and self.trajectory is None:
             raise BagError(f'{path}: points cannot be deskewed, as the bag has no poses: record it with a fixed_frame '
                            'that odometry publishes')
-        if deskewed and len(self) and super().__getitem__(0).scan.time is None:
+        if move_points and len(self) and super().__getitem__(0).scan.time is None:
             raise BagError(f'{path}: points cannot be deskewed: the clouds on {self.rig.points} have no time of each '
                            'point')
 
     def __getitem__(self, index: int) -> PairedFrame:
         frame = super().__getitem__(index)
-        if not self._deskewed:
+        if not self._move_points:
             return frame
-        scan = frame.scan
-        points = deskew(scan.points, scan.time, self.trajectory, scan.stamp)
-        return replace(frame, scan=replace(scan, points=points, time=None))
+        return replace(frame, scan=deskewed(frame.scan, lambda first, last: self.trajectory))
 
     def __reduce__(self) -> tuple:
-        return RecordedBag, (self.path, self._deskewed)
+        return RecordedBag, (self.path, self._move_points)
 
 
 def recognises(path: Path) -> bool:
@@ -65,11 +63,11 @@ def open(path: Path, options: Options) -> Dataset:
         store.close()
         if not paired:
             return RawBag(path, raw_settings(options))
-        deskewed = options.switch('deskew', False)
+        move_points = options.switch('deskew', False)
         options.finish('bag', f'{KNOWN}; others only where a raw bag is paired')
         for problem in problems:
             warnings.warn(problem, stacklevel=3)
-        return RecordedBag(path, deskewed)
+        return RecordedBag(path, move_points)
     except BagError as error:
         raise DatasetError(str(error)) from None
 

@@ -219,6 +219,14 @@ def test_broken_messages_are_counted_and_survived(write, drive):
     assert [frame.stamp for frame in dataset] == drive.scan_stamps
 
 
+@pytest.mark.parametrize('topic, text', [('/points', r'0 pairs of 0 scans\n  6 messages cannot be used: /points: damaged'),
+                                         ('/rear/image_raw', '6 scans: no image of rear within 0.1 s')])
+def test_a_sensor_of_which_nothing_can_be_read_leaves_nothing(write, drive, topic, text):
+    messages = [replace(message, raw=b'\0\1') if message.topic == topic else message for message in drive.messages]
+    with pytest.raises(DatasetError, match=text):
+        open_dataset(str(write(messages)))
+
+
 def test_a_message_that_is_cut_off_behind_its_header_is_named_when_it_is_read(write, drive):
     victim = next(message for message in drive.messages if message.topic == '/points')
     messages = [message for message in drive.messages if message is not victim]
@@ -309,6 +317,15 @@ def test_deskewing_needs_times_and_motion(write, drive):
              for stamp in drive.scan_stamps]
     with pytest.raises(DatasetError, match='no field with the time of each point'):
         open_dataset(f'{write(drive.without("/points") + plain)}?deskew=yes')
+
+
+def test_times_of_points_in_another_unit_are_refused_before_they_are_used(write, drive):
+    scans = [Scan(stamp, np.zeros((3, 3), np.float32), time=np.array([0, 5e4, 1e5], np.float32), frame_id='lidar')
+             for stamp in drive.scan_stamps]
+    bag = write(drive.without('/points') + [Message('/points', layout.CLOUD, scan.stamp, codec.cloud(scan))
+                                            for scan in scans])
+    with pytest.raises(ValueError, match=f'scan at {START} ns are 0 to 100000 s from its stamp.*another unit'):
+        open_dataset(f'{bag}?deskew=yes')[0]
 
 
 @pytest.mark.filterwarnings('ignore::UserWarning')
