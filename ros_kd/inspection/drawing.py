@@ -76,7 +76,7 @@ def draw(frame: PairedFrame, style: Style) -> DrawnFrame:
     seen_colors, drawn = np.full((len(scan), 3), 70, np.uint8), []
     for view in views:
         everything, seen = project(scan.points, view, None), project(scan.points, view, style.occlusion)
-        image = _rgb(view.image())
+        image = pictures.as_rgb(view.image())
         seen_colors[seen.index] = pictures.sample(image, seen.uv)
         drawn.append(DrawnView(view.name, view.stamp, view.stamp - frame.stamp, len(seen.index),
                                len(everything.index) - len(seen.index),
@@ -123,9 +123,3 @@ def _mapped(labels: np.ndarray | None, taxonomy: Taxonomy | None,
     if labels is None or taxonomy is None or target is None:
         return labels, taxonomy
     return taxonomy.lookup_to(target)[labels], target
-
-
-def _rgb(image: np.ndarray) -> np.ndarray:
-    """Return any image, uint8 or uint16, grey [H, W] or colour [H, W, 3], as uint8 [H, W, 3]."""
-    image = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
-    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image

@@ -74,15 +74,17 @@ class Histogram:
 
     @classmethod
     def of(cls, values: np.ndarray, bins: int = 60) -> Histogram:
-        """Return the histogram of values [M]; equal values get a bin of their own width 1."""
-        counts, edges = np.histogram(values, bins)
+        """Return the histogram of values [M], over a range of 10 at least, so that noise does not look wide."""
+        middle = float(np.median(values))
+        counts, edges = np.histogram(values, bins, (min(values.min(), middle - 5), max(values.max(), middle + 5)))
         return cls(tuple(edges.tolist()), tuple(counts.tolist()))
 
 
 @dataclass(frozen=True)
 class CameraPairing:
     """Images against their scans. delta: image minus scan, ms. late: ms that images arrive after the scan that they
-    belong to, minus their delta (log times); None where log times say nothing.
+    belong to, minus their delta (log times); None where log times say nothing. mean_delta, best_delta: mean magnitude
+    of the delta, ms, and that of the best possible pairs of these two topics; None where nothing was paired here.
     """
 
     camera: str
@@ -90,26 +92,26 @@ class CameraPairing:
     delta: Spread | None
     histogram: Histogram | None
     late: float | None = None
+    mean_delta: float | None = None
+    best_delta: float | None = None
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """Scans with a partner. mean_delta, optimum: ms, mean |image minus scan| of the online policy and the best possible
-    one; None where nothing was paired here. lost: scans without a pair by reason. gaps: pauses between pairs.
-    """
+    """Scans with a partner. lost: scans without a pair by reason. rhythm: of the pairs."""
 
     scans: int
     pairs: int
     cameras: tuple[CameraPairing, ...]
-    mean_delta: float | None = None
-    optimum: float | None = None
     lost: tuple[tuple[str, int], ...] = ()
     rhythm: Rhythm | None = None
 
 
 @dataclass(frozen=True)
 class Edge:
-    """An edge of the tree of frames. rate: Hz. gaps: the longest pauses above 0.5 s and three periods."""
+    """An edge of the tree of frames. rate: Hz. gaps: the longest pauses above 0.5 s and three periods. used: it lies
+    between the LiDAR and a camera or the fixed frame.
+    """
 
     parent: str
     child: str
@@ -118,6 +120,7 @@ class Edge:
     rate: float = 0.0
     largest_gap: float = 0.0
     gaps: tuple[Gap, ...] = ()
+    used: bool = True
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Iterator
 
+from ros_kd.bags import layout
 from ros_kd.inspection.figures import CameraPairing, Figures, Finding, Pairing, Severity, Source, Verdict
 from ros_kd.inspection.rig_findings import (camera_findings, drive_findings, frame_findings, lidar_findings,
                                             mounting_findings)
 from ros_kd.inspection.stream_findings import clock_findings, counted, gap_findings, jitter_findings, order_findings
 
-TF = '/tf'
 FEW = 10  # pairs
 SPEED = 10.0  # m/s, what the sentences reckon with
 
@@ -58,8 +58,9 @@ def _streams(figures: Figures) -> Iterator[Finding]:
     lidar = figures.lidar.topic if figures.lidar is not None else ''
     names = [lidar] + [camera.topic for camera in figures.cameras]
     sensors = [topic for name in names if (topic := figures.topic(name)) is not None]
-    transforms = figures.topic(TF)
-    yield from clock_findings(sensors + ([transforms] if transforms is not None else []), figures.seconds)
+    moving = [topic for topic in figures.topics if topic.type == layout.TF_MESSAGE
+              and topic.name != layout.TF_STATIC]
+    yield from clock_findings(sensors + moving, figures.seconds)
     for topic in sensors:
         yield from order_findings(topic)
         yield from gap_findings(topic)
@@ -76,10 +77,6 @@ def pairing_findings(pairing: Pairing, source: Source) -> Iterator[Finding]:
         lost = pairing.scans - pairing.pairs
         yield Finding(Severity.WARNING if pairing.pairs < 0.9 * pairing.scans else Severity.NOTE,
                       f'{lost} of {pairing.scans} scans ({100 * lost / pairing.scans:.1f} %) have no pair: {reasons}')
-    if pairing.optimum is not None and pairing.mean_delta is not None and \
-            pairing.mean_delta > 1.02 * pairing.optimum + 0.05:
-        yield Finding(Severity.NOTE, f'pairs are {pairing.mean_delta:.1f} ms apart on average, the best possible ones '
-                      f'{pairing.optimum:.1f} ms: the stamps are irregular, see gaps and jitter')
     if source is Source.PAIRS and pairing.rhythm is not None and pairing.rhythm.pauses:
         longest = max(pairing.rhythm.gaps, key=lambda gap: gap.seconds)
         yield Finding(Severity.NOTE, f'{counted(pairing.rhythm.pauses, "gap")} of more than 0.5 s between pairs, the '
@@ -92,6 +89,10 @@ def pairing_findings(pairing: Pairing, source: Source) -> Iterator[Finding]:
 def _delta(camera: CameraPairing) -> Iterator[Finding]:
     if camera.late is not None and camera.late > 20:
         yield Finding(Severity.NOTE, f'{camera.camera} arrives {camera.late:.0f} ms later than the LiDAR: harmless')
+    if camera.best_delta is not None and camera.mean_delta > 1.02 * camera.best_delta + 0.1:
+        yield Finding(Severity.NOTE, f'{camera.camera}: images are {camera.mean_delta:.1f} ms off their scans on '
+                      f'average, the best possible pairs of the two {camera.best_delta:.1f} ms: other cameras or '
+                      'irregular stamps stand in the way')
     delta = camera.delta
     if delta is None:
         return

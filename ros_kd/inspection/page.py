@@ -28,7 +28,8 @@ def page(figures: Figures, verdict: Verdict, findings: tuple[Finding, ...], tabl
     return _PAGE.substitute(
         title=escape(figures.name), tone=_TONES[verdict], verdict=escape(verdict.value.capitalize()),
         facts=escape(facts(figures)), findings=''.join(map(_finding, findings)) or '<li class="note">Nothing to mend.',
-        pictures=''.join(map(_frame, frames)), plots=''.join(map(_plot, plots)), tables=''.join(map(_table, tables)),
+        pictures=_pictures(frames, figures.start), plots=f'<div class="plots">{"".join(map(_plot, plots))}</div>',
+        first=''.join(map(_table, tables[:1])), tables=''.join(map(_table, tables[1:])),
         tree=f'<h2>Frames</h2><pre>{escape(figures.frames.text)}</pre>' if figures.frames else '')
 
 
@@ -51,13 +52,23 @@ def _plot(plot: Plot) -> str:
     return _figure(source, plot.caption)
 
 
-def _frame(frame: DrawnFrame) -> str:
+def _pictures(frames: list[DrawnFrame], start: int) -> str:
+    if not frames:
+        return ''
+    return ('<h2>Pictures</h2><p class="small">Depth edges must sit on the edges of poles, cars and people. If all are '
+            'off the same way, check the extrinsics; if they are off more the faster the vehicle moves, check the '
+            'stamps.</p>' + ''.join(_frame(frame, start) for frame in frames))
+
+
+def _frame(frame: DrawnFrame, start: int) -> str:
     views = ''.join(_picture(picture, f'{picture.caption}, {view.delay / 1e6:+.1f} ms after the scan, {view.visible:,} '
                              f'points' + (f' ({view.hidden:,} more hidden)' if view.hidden else ''))
                     for view in frame.views for picture in view.pictures)
     above = ''.join(_picture(picture, picture.caption) for picture in frame.above)
-    return (f'<h3>{escape(frame.key)}</h3><p class="small">Scan of {frame.points:,} points at {frame.stamp} ns.</p>'
-            f'<div class="views">{views}</div><div class="above">{above}</div>')
+    own = '' if frame.key == str(frame.stamp) else f'{frame.key}, '
+    return (f'<h3>{escape(own)}{(frame.stamp - start) / 1e9:.1f} s</h3><p class="small">Scan of {frame.points:,} points '
+            f'at {frame.stamp} ns.</p><div class="{"views" if len(frame.views) > 1 else "one"}">{views}'
+            f'<div class="above">{above}</div></div>')
 
 
 def _picture(picture: Picture, caption: str) -> str:
@@ -92,16 +103,15 @@ margin:.5rem 0;overflow-wrap:anywhere}li b{color:var(--tone);margin-right:.3em}l
 li.warning{--tone:var(--warning)}li.note{--tone:var(--note)}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 td,th{padding:.25rem .7rem;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}
-th{color:var(--soft);font-weight:500;white-space:normal;vertical-align:bottom}.n{text-align:right}
+th{color:var(--soft);font-weight:500;white-space:normal;min-width:3.5rem;vertical-align:bottom}.n{text-align:right}
 .small,figcaption{color:var(--soft);font-size:.85rem;margin:.3rem 0}figure{margin:0}img{max-width:100%;height:auto;
 display:block;border-radius:4px}
-.views,.plots{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));margin:.6rem 0}
-.above{display:flex;flex-wrap:wrap;gap:.8rem;align-items:flex-start}.above figure{max-width:min(100%,30rem)}
+.views,.plots{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr));margin:.8rem 0;
+align-items:start}.views>.above{grid-column:1/-1}.plots img{width:100%}
+.above{display:flex;flex-wrap:wrap;gap:.8rem;align-items:flex-start}.above figure{max-width:min(100%,24rem)}
+@media(min-width:60rem){.one{display:grid;gap:.8rem;grid-template-columns:5fr 3fr;align-items:start}}
 pre{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.8rem;overflow-x:auto;
 font-size:.85rem}
 </style><h1>$title</h1><div class="verdict tone-$tone">$verdict<small>$facts</small></div>
-<ul>$findings</ul>
-<h2>Pictures</h2><p class="small">Depth edges must sit on the edges of poles, cars and people. If all are off the same
-way, check the extrinsics; if they are off more the faster the vehicle moves, check the stamps.</p>$pictures
-<h2>Plots</h2><div class="plots">$plots</div>$tables$tree</html>
+<ul>$findings</ul>$first$plots$pictures$tables$tree</html>
 ''')

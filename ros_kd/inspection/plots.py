@@ -23,7 +23,7 @@ _STYLE = {
     'axes.spines.top': False, 'axes.spines.right': False, 'axes.titlesize': 9, 'legend.frameon': False,
     'axes.facecolor': 'none', 'figure.facecolor': 'none', 'axes.prop_cycle': matplotlib.cycler(
         color=['#2f81f7', '#d9730d', '#2da44e', '#bf4bbf', '#c23b4b', '#1b9aa8', '#8f7b1e', '#6e6ad8'])}
-_WIDTH, _ROW = 6.4, 1.9  # inches
+_WIDTH, _ROW = 5.0, 1.8  # inches; the page stretches plots to its columns
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def plots(figures: Figures) -> Iterator[Plot]:
         if paired:
             yield Plot('Images after their scans: one narrow peak is a trigger, an even block a free-running camera',
                        _svg(_deltas(paired)))
-        active = [topic for topic in figures.topics if topic.activity is not None and topic.rhythm.regular]
+        active = [topic for topic in figures.topics if topic.activity is not None and topic.logged.regular]
         if active:
             yield Plot('Messages by time against the usual rate: dark = none, light = all, by log time',
                        _svg(_activity(active)))
@@ -72,22 +72,25 @@ def _deltas(cameras: list[CameraPairing]) -> Figure:
     for axes in figure.axes[len(cameras):]:
         axes.set_visible(False)
     figure.supxlabel('ms', fontsize=9)
+    figure.supylabel('pairs', fontsize=9)
     return figure
 
 
 def _activity(topics: list[Topic]) -> Figure:
-    """Draw a strip for each topic."""
-    figure = Figure((_WIDTH, 0.5 + 0.28 * len(topics)), layout='constrained')
+    """Draw a strip for each topic, its name above it."""
+    figure = Figure((_WIDTH, 0.5 + 0.38 * len(topics)), layout='constrained')
     axes = figure.subplots()
     start = min(topic.activity.start for topic in topics)
     for row, topic in enumerate(topics):
         curve = topic.activity
-        share = np.clip(np.array(curve.values) / topic.rhythm.usual_rate, 0, 1)[None]
+        share = np.clip(np.array(curve.values) / topic.logged.usual_rate, 0, 1)[None]
         left = (curve.start - start) / 1e9
         axes.imshow(share, cmap='viridis', vmin=0, vmax=1, aspect='auto', interpolation='nearest',
-                    extent=(left + curve.seconds[0], left + curve.seconds[-1], row + 0.4, row - 0.4))
-    axes.set_yticks(range(len(topics)), [topic.name for topic in topics])
-    axes.set_ylim(len(topics) - 0.5, -0.5)
+                    extent=(left + curve.seconds[0], left + curve.seconds[-1], row + 0.45, row))
+        axes.annotate(topic.name, (left, row), (0, 1.5), textcoords='offset points', va='bottom', fontsize=8)
+    axes.set_yticks([])
+    axes.spines['left'].set_visible(False)
+    axes.set_ylim(len(topics) - 0.4, -0.5)
     axes.set_xlim(0, max((topic.activity.start - start) / 1e9 + topic.activity.seconds[-1] for topic in topics))
     axes.set_xlabel('s')
     return figure

@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Iterator
 
 from ros_kd.inspection.figures import (CameraFigures, Chain, Drive, Edge, Figures, Finding, Frames, Lidar, Mounting,
-                                       Severity)
+                                       Severity, Source)
+from ros_kd.inspection.stream_findings import counted
 
 BRIGHT, DARK, BLURRED = 0.25, 0.7, 15.0
 SLOW = 5.0  # Hz; odometry below it is a guess between two poses
@@ -69,7 +70,8 @@ def frame_findings(frames: Frames, start: int) -> Iterator[Finding]:
                           f'{chain.asked - chain.found} of {chain.asked} pairs are lost or lack the motion between '
                           f'scan and image ({chain.reason})')
     for edge in frames.edges:
-        yield from _edge(edge, start)
+        if edge.used:
+            yield from _edge(edge, start)
 
 
 def _unresolved(chain: Chain, moving: bool) -> Finding:
@@ -86,9 +88,9 @@ def _edge(edge: Edge, start: int) -> Iterator[Finding]:
     name = f'TF {edge.parent} -> {edge.child}'
     if edge.gaps:
         longest = max(edge.gaps, key=lambda gap: gap.seconds)
-        yield Finding(Severity.WARNING, f'{name} pauses {len(edge.gaps)} times, for {longest.seconds:.1f} s at '
-                      f'{(longest.start - start) / 1e9:.1f} s the longest: motion in between is a straight line from '
-                      'one pose to the next; check the odometry node')
+        yield Finding(Severity.WARNING, f'{name} pauses {counted(len(edge.gaps), "time")} (more than 0.5 s), '
+                      f'for {longest.seconds:.1f} s at {(longest.start - start) / 1e9:.1f} s the longest: motion in '
+                      'between is a straight line from one pose to the next; check the odometry node')
     if not edge.static and 1 < edge.count and edge.rate < SLOW:
         yield Finding(Severity.WARNING, f'{name} comes at {edge.rate:.1f} Hz only: between two poses the motion is '
                       'guessed; publish odometry at 20 Hz or more')
@@ -109,7 +111,7 @@ def drive_findings(figures: Figures) -> Iterator[Finding]:
     """Judge what the poses tell about the drive."""
     drive = figures.drive
     if drive is None:
-        if figures.frames is None:
+        if figures.source is not Source.RAW:
             yield Finding(Severity.NOTE, 'there are no poses: motion between scan and image cannot be checked')
         return
     if drive.jumps:

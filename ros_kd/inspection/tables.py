@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterator
 
 from ros_kd.inspection.figures import Figures, Source, Topic
@@ -25,14 +25,22 @@ class Table:
 def tables(figures: Figures) -> Iterator[Table]:
     """Return the tables that the figures fill."""
     makers = (_pairing, _topics, _stamps, _cameras, _lidar, _chains, _edges, _mountings, _drive)
-    return (table for maker in makers if (table := maker(figures)) is not None and table.rows)
+    return (_filled(table) for maker in makers if (table := maker(figures)) is not None and table.rows)
+
+
+def _filled(table: Table) -> Table:
+    """Return the table without the columns that are empty."""
+    kept = [i for i in range(len(table.heads)) if any(row[i] for row in table.rows)]
+    return replace(table, heads=tuple(table.heads[i] for i in kept), texts=sum(i < table.texts for i in kept),
+                   rows=tuple(tuple(row[i] for i in kept) for row in table.rows))
 
 
 def _topics(figures: Figures) -> Table:
-    rows = tuple((topic.name, topic.type.replace('/msg/', '/'), str(topic.count), _number(topic.rhythm.rate, 2),
-                  _number(topic.logged.rate, 2), _number(topic.megabytes_per_second, 2), _size(topic.size))
+    rows = tuple((topic.name, topic.type.replace('/msg/', '/'), str(topic.count), _rate(topic.rhythm.rate)
+                  if figures.source is Source.RAW else '', _rate(topic.logged.rate), _rate(topic.megabytes_per_second),
+                  _size(topic.size))
                  for topic in figures.topics)
-    return Table('Topics', ('topic', 'type', 'messages', 'Hz by stamps', 'Hz by log', 'MB/s', 'kB each'), rows, 2)
+    return Table('Topics', ('topic', 'type', 'messages', 'Hz by stamps', 'Hz by log times', 'MB/s', 'kB each'), rows, 2)
 
 
 def _stamps(figures: Figures) -> Table | None:
@@ -64,19 +72,19 @@ def _pairing(figures: Figures) -> Table | None:
     pairing = figures.pairing
     if pairing is None:
         return None
-    rows = tuple((camera.camera, str(camera.pairs), *(() if camera.delta is None else tuple(
+    rows = tuple((camera.camera, str(camera.pairs), *(('',) * 4 if camera.delta is None else tuple(
         _number(value, 1) for value in (camera.delta.median, camera.delta.low, camera.delta.high,
                                         camera.delta.largest))),
-        '' if camera.late is None else _number(camera.late, 0)) for camera in pairing.cameras)
+        _maybe(camera.mean_delta, 2), _maybe(camera.best_delta, 2), _maybe(camera.late, 0))
+        for camera in pairing.cameras)
     notes = [f'{pairing.pairs} pairs of {pairing.scans} scans.'] if figures.source is Source.RAW else \
         [f'{pairing.pairs} pairs.']
+    notes += ['Mean and best: mean |image - scan| of these pairs, and of the best possible ones of the two topics.'] \
+        if figures.source is Source.RAW else []
     notes += ['Scans without a pair: ' + ', '.join(f'{count} {reason}' for reason, count in pairing.lost) + '.'] \
         if pairing.lost else []
-    if pairing.mean_delta is not None and pairing.optimum is not None:
-        notes.append(f'Mean |image - scan| {pairing.mean_delta:.2f} ms; the best possible pairs of these stamps have '
-                     f'{pairing.optimum:.2f} ms.')
-    return Table('Pairing', ('camera', 'images', 'image - scan, ms', '5 %', '95 %', 'largest', 'arrives later, ms'),
-                 rows, note=' '.join(notes))
+    heads = ('camera', 'images', 'image - scan, ms', '5 %', '95 %', 'largest', 'mean', 'best', 'arrives later, ms')
+    return Table('Pairing', heads, rows, note=' '.join(notes))
 
 
 def _cameras(figures: Figures) -> Table:
@@ -88,7 +96,7 @@ def _cameras(figures: Figures) -> Table:
                      _pixels(camera.image_width, camera.image_height),
                      *(tuple(_number(value, 1) for value in intrinsics) or ('',) * 4),
                      _percent(camera.bright), _percent(camera.dark),
-                     '' if camera.sharpness is None else _number(camera.sharpness, 0)))
+                     _maybe(camera.sharpness, 0)))
     return Table('Cameras', ('camera', 'model', 'encoding', 'region', 'calibrated for', 'images', 'fx', 'fy', 'cx',
                              'cy', 'overexposed', 'black', 'sharpness'), tuple(rows), 4,
                  'Sharpness: variance of the Laplacian of the grey image, 640 pixels wide.')
@@ -140,6 +148,14 @@ def _drive(figures: Figures) -> Table | None:
 
 def _number(value: float, digits: int) -> str:
     return f'{value:.{digits}f}'
+
+
+def _rate(value: float) -> str:
+    return '' if value == 0 else f'{value:.2f}' if value >= 0.01 else '< 0.01'
+
+
+def _maybe(value: float | None, digits: int) -> str:
+    return '' if value is None else _number(value, digits)
 
 
 def _percent(share: float | None) -> str:

@@ -32,8 +32,8 @@ def topic(name: str, measured: np.ndarray, late_ms: float = 10.0, logged: np.nda
 def good() -> Figures:
     """Return the figures of a raw bag without faults."""
     delta = Spread(-1.0, 0.5, 2.0, 3.0)
-    pairing = Pairing(600, 600, (CameraPairing('front', 600, delta, Histogram((-1.0, 2.0), (600,)), 5.0),
-                                 CameraPairing('left', 600, delta, Histogram((-1.0, 2.0), (600,)), 5.0)), 0.6, 0.6)
+    pairing = Pairing(600, 600, tuple(
+        CameraPairing(name, 600, delta, Histogram((-1.0, 2.0), (600,)), 5.0, 0.6, 0.6) for name in ('front', 'left')))
     cameras = tuple(CameraFigures(name, f'/{name}/image', 'plumb_bob', 1600, 900, (1000.0, 1000.0, 800.0, 450.0), 1600,
                                   900, 'jpeg', calibrations=1, bright=0.01, dark=0.05, sharpness=300.0)
                     for name in ('front', 'left'))

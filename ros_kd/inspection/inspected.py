@@ -1,0 +1,99 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an inspection of any source returns, and the parts that all sources share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+
+from ros_kd.frames import CameraView, PairedFrame
+from ros_kd.inspection.drawing import DrawnFrame, Style, draw
+from ros_kd.inspection.figures import CameraFigures, CameraPairing, Figures, Histogram, Spread
+from ros_kd.inspection.samples import look_at, spread
+
+# What a payload that is damaged or does not fit its calibration raises.
+BROKEN = (ValueError, OSError, KeyError)
+
+
+@dataclass(frozen=True, eq=False)
+class Inspected:
+    """The figures of a source and the frames drawn from it."""
+
+    figures: Figures
+    frames: list[DrawnFrame]
+
+
+@dataclass
+class Drawing:
+    """Frames drawn, and what could not be, in words."""
+
+    drawn: list[DrawnFrame] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def seen(self) -> float | None:
+        """Share of the points that a camera sees, over all frames, None without any."""
+        points = sum(frame.points for frame in self.drawn)
+        return sum(view.visible for frame in self.drawn for view in frame.views) / points if points else None
+
+
+def draw_spread(dataset: Sequence[PairedFrame], style: Style, count: int) -> Drawing:
+    """Draw `count` frames spread over a data set. Raises ValueError if it lacks a camera or taxonomy of the style."""
+    drawing = Drawing()
+    for number in spread(len(dataset), count):
+        try:
+            frame = dataset[number]
+        except BROKEN as error:
+            drawing.broken.append(f'pair {number + 1} of {len(dataset)} cannot be read: {text_of(error)}')
+            continue
+        try:
+            drawing.drawn.append(draw(frame, style))
+        except (ValueError, OSError) as error:
+            drawing.broken.append(f'pair {number + 1} of {len(dataset)} cannot be drawn: {text_of(error)}')
+    return drawing
+
+
+def text_of(error: Exception) -> str:
+    """Return an error's words (a KeyError's str is quoted)."""
+    return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+
+
+def camera_pairing(camera: str, deltas: np.ndarray) -> CameraPairing:
+    """Return the figures of image minus scan, int64 [M], ns."""
+    milliseconds = deltas / 1e6
+    histogram = Histogram.of(milliseconds) if len(deltas) else None
+    return CameraPairing(camera, len(deltas), Spread.of(milliseconds), histogram)
+
+
+def camera_of_views(name: str, views: Sequence[CameraView], topic: str = '', calibrations: int = 0) -> CameraFigures:
+    """Return the figures of a camera from some of its views."""
+    images, problem = [], ''
+    for view in views:
+        try:
+            images.append(view.pixels.read())
+        except BROKEN as error:
+            problem = problem or text_of(error)
+    camera, look = views[0].camera, look_at(images)
+    encoding = getattr(views[0].pixels, 'format', 'raw')
+    K = camera.K
+    return CameraFigures(name, topic, camera.model, camera.width, camera.height, tuple(
+        float(value) for value in (K[0, 0], K[1, 1], K[0, 2], K[1, 2])), look.width if look else 0,
+        look.height if look else 0, encoding, calibrations=calibrations, bright=look.bright if look else None,
+        dark=look.dark if look else None, sharpness=look.sharpness if look else None, problem=problem)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of the files of a folder."""
+    files = [path] if path.is_file() else [file for file in path.rglob('*') if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def storage_of(path: Path) -> str:
+    """Return how a bag is stored, as rosbag2 names it."""
+    names = [path.name] if path.is_file() else [file.name for file in path.iterdir()]
+    return next((storage for mark, storage in (('.mcap', 'mcap'), ('.db3', 'sqlite3'), ('.bag', 'ROS 1'))
+                 if any(mark in name for name in names)), '')
