@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Iterator
 
 from ros_kd.bags import layout
-from ros_kd.inspection.figures import CameraPairing, Figures, Finding, Pairing, Severity, Source, Verdict
+from ros_kd.inspection.figures import CameraPairing, Figures, Finding, Frames, Pairing, Severity, Source, Verdict
 from ros_kd.inspection.rig_findings import (camera_findings, drive_findings, frame_findings, lidar_findings,
                                             mounting_findings)
 from ros_kd.inspection.stream_findings import clock_findings, counted, gap_findings, jitter_findings, order_findings
 
 FEW = 10  # pairs
+LATE = 30.0  # ms, worth a word
 SPEED = 10.0  # m/s, what the sentences reckon with
 
 
@@ -30,12 +31,12 @@ def judge(figures: Figures) -> tuple[tuple[Finding, ...], Verdict]:
 def _all(figures: Figures) -> Iterator[Finding]:
     yield from (Finding(Severity.WARNING, text) for text in figures.warnings + figures.broken)
     yield from _presence(figures)
-    if figures.source is Source.RAW:
-        yield from _streams(figures)
+    streams = list(_streams(figures)) if figures.source is Source.RAW else []
+    yield from streams
     if figures.pairing is not None:
         yield from pairing_findings(figures.pairing, figures.source)
     if figures.frames is not None:
-        yield from frame_findings(figures.frames, figures.start)
+        yield from frame_findings(_without_consequences(figures, streams), figures.start)
     for camera in figures.cameras:
         yield from camera_findings(camera)
     if figures.lidar is not None:
@@ -67,6 +68,16 @@ def _streams(figures: Figures) -> Iterator[Finding]:
         yield from jitter_findings(topic, topic.name == lidar)
 
 
+def _without_consequences(figures: Figures, streams: list[Finding]) -> Frames:
+    """Where the clock of LiDAR or odometry is wrong, the fixed frame is not known, but that is not what to mend."""
+    wrong = {finding.sensor for finding in streams if finding.severity is Severity.FAULT}
+    cameras = {camera.topic for camera in figures.cameras}
+    if not wrong - cameras - {''}:
+        return figures.frames
+    return replace(figures.frames, chains=tuple(chain for chain in figures.frames.chains
+                                                if chain.what != 'fixed frame'))
+
+
 def pairing_findings(pairing: Pairing, source: Source) -> Iterator[Finding]:
     """Judge how scans and images find each other."""
     reasons = ', '.join(f'{count} {reason}' for reason, count in pairing.lost)
@@ -87,7 +98,7 @@ def pairing_findings(pairing: Pairing, source: Source) -> Iterator[Finding]:
 
 
 def _delta(camera: CameraPairing) -> Iterator[Finding]:
-    if camera.late is not None and camera.late > 20:
+    if camera.late is not None and camera.late > LATE:
         yield Finding(Severity.NOTE, f'{camera.camera} arrives {camera.late:.0f} ms later than the LiDAR: harmless')
     if camera.best_delta is not None and camera.mean_delta > 1.02 * camera.best_delta + 0.1:
         yield Finding(Severity.NOTE, f'{camera.camera}: images are {camera.mean_delta:.1f} ms off their scans on '

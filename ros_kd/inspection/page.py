@@ -66,8 +66,8 @@ def _frame(frame: DrawnFrame, start: int) -> str:
                     for view in frame.views for picture in view.pictures)
     above = ''.join(_picture(picture, picture.caption) for picture in frame.above)
     own = '' if frame.key == str(frame.stamp) else f'{frame.key}, '
-    return (f'<h3>{escape(own)}{(frame.stamp - start) / 1e9:.1f} s</h3><p class="small">Scan of {frame.points:,} points '
-            f'at {frame.stamp} ns.</p><div class="{"views" if len(frame.views) > 1 else "one"}">{views}'
+    return (f'<h3>{escape(own)}{(frame.stamp - start) / 1e9:.1f} s</h3><p class="small">Scan of {frame.points:,} '
+            f'points at {frame.stamp} ns.</p><div class="{"views" if len(frame.views) > 1 else "one"}">{views}'
             f'<div class="above">{above}</div></div>')
 
 

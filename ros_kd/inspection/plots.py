@@ -46,7 +46,7 @@ def plots(figures: Figures) -> Iterator[Plot]:
         if active:
             yield Plot('Messages by time against the usual rate: dark = none, light = all, by log time',
                        _svg(_activity(active)))
-        clocked = [topic for topic in figures.topics if topic.offsets is not None]
+        clocked = [topic for topic in figures.topics if topic.offsets is not None and topic.rhythm.regular]
         if clocked:
             yield Plot('Header stamps minus log times around their median: flat is good, a slope is a drifting clock, '
                        'a step a clock that was set, spikes downwards are late messages', _svg(_offsets(clocked)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ros_kd.bags import BagError, layout
-from ros_kd.bags.discovery import find_cameras
+from ros_kd.bags.discovery import CameraInputs, find_camera, find_cameras
 from ros_kd.bags.raw import RawBag
 from ros_kd.bags.raw_contents import CameraSource, RawContents, read_contents
 from ros_kd.bags.raw_inputs import RawSettings, heard
@@ -29,6 +29,7 @@ from ros_kd.inspection.stream_findings import FAR
 from ros_kd.inspection.timing import Clock, rhythm
 from ros_kd.inspection.tree import frames
 from ros_kd.offline_pairing import rate_pairs
+from ros_kd.transforms import TransformError, TransformTree
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ def inspect_raw(path: Path, store: MessageStore, settings: RawSettings, style: S
     graph = heard(store)
     begin = min((int(store.stamps(topic)[0]) for topic in graph), default=0)
     end = max((int(store.stamps(topic)[-1]) for topic in graph), default=0)
-    found = [camera for camera in find_cameras(graph) if not settings.cameras or camera.name in settings.cameras]
+    found = _cameras(graph, settings.cameras)
     common = Figures(path.name, Source.RAW, (end - begin) / 1e9, begin, size_of(path), storage_of(path),
                      store.warnings, topics, cameras=orphans(graph, found))
     points = _points(graph, topics, settings.points)
@@ -54,7 +55,7 @@ def inspect_raw(path: Path, store: MessageStore, settings: RawSettings, style: S
         return Inspected(replace(common, cameras=tuple(raw_camera(store, camera) for camera in found)
                                  + common.cameras), [])
     contents = read_contents(store, points, tuple(found))
-    motion = RawMotion.find(contents.transforms, contents.scans.frame_id, contents.scans.stamps, settings.fixed_frame)
+    motion, broken = _motion(contents, settings.fixed_frame)
     paired = _pair(contents, motion, settings.slop)
     drawing = _drawn(path, settings, points, paired, style, count)
     at = contents.scans.stamps
@@ -64,7 +65,15 @@ def inspect_raw(path: Path, store: MessageStore, settings: RawSettings, style: S
         + common.cameras, pairing=_pairing(contents, paired, topics, points, settings.slop),
         frames=frames(motion, {camera.inputs.name: camera.frame_id for camera in contents.cameras}, at,
                       settings.fixed_frame),
-        drive=drive(motion.trajectory(at)), broken=tuple(drawing.broken)), drawing.drawn)
+        drive=drive(motion.trajectory(at)), broken=(*broken, *drawing.broken)), drawing.drawn)
+
+
+def _cameras(graph: dict[str, list[str]], wanted: tuple[str, ...]) -> list[CameraInputs]:
+    found = [find_camera(graph, name.strip('/')) for name in wanted] if wanted else find_cameras(graph)
+    if None in found:
+        raise BagError(f'no camera "{wanted[found.index(None)]}"; cameras are '
+                       f'{[camera.name for camera in find_cameras(graph)]}')
+    return found
 
 
 def _points(graph: dict[str, list[str]], topics: tuple[Topic, ...], wanted: str) -> str:
@@ -75,6 +84,15 @@ def _points(graph: dict[str, list[str]], topics: tuple[Topic, ...], wanted: str)
         if not clouds:
             raise BagError(f'no clouds on {wanted}; topics are {sorted(graph)}')
     return max(clouds, key=lambda topic: topic.count * topic.size).name if clouds else ''
+
+
+def _motion(contents: RawContents, wanted: str | None) -> tuple[RawMotion, tuple[str, ...]]:
+    """Return what is known of the motion, and what is wrong with the tree; a tree with a loop is as good as none."""
+    lidar = contents.scans.frame_id
+    try:
+        return RawMotion.find(contents.transforms, lidar, contents.scans.stamps, wanted), ()
+    except TransformError as error:
+        return RawMotion(TransformTree(), lidar, ''), (str(error),)
 
 
 def _pair(contents: RawContents, motion: RawMotion, slop: float) -> _Paired:
