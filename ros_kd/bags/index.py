@@ -1,132 +1,129 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where each message of an mcap bag lies, from the index that the file carries; the payloads stay on disk.
-
-Record layouts: https://mcap.dev/spec (Message Index, Chunk, Message).
-"""
+"""Where each message of an mcap bag lies; the payloads stay on disk. Unfinished and torn files are read as well."""
 
 from __future__ import annotations
 
 import os
-import struct
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rosbags.rosbag2 import Reader, ReaderError
-from rosbags.rosbag2.storage_mcap import ChunkInfo, McapReader, decompress
 
 from ros_kd.bags import BagError
+from ros_kd.bags.mcap.contents import CHUNK, Contents, head_of
+from ros_kd.bags.mcap.finished import read_finished
+from ros_kd.bags.mcap.records import MAGIC, MESSAGE, MESSAGE_FIELDS, Malformed, Op, unpack, zstd
+from ros_kd.bags.mcap.scan import scan
+from ros_kd.bags.metadata import NAME, read_metadata
 
-_ENTRY = np.dtype([('stamp', '<u8'), ('offset', '<u8')])
-_PLACE = np.dtype([('stamp', '<i8'), ('offset', '<u8'), ('chunk', '<u4')])
-_RECORD, _CHUNK_HEADER, _MESSAGE_HEADER = 9, 40, 22
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A chunk: its file, and where its compressed records begin."""
-
-    file: int
-    start: int
-    info: ChunkInfo
+_PLACE = np.dtype([('stamp', '<i8'), ('offset', '<i8'), ('chunk', '<i4')])
+_ZSTD = b'\x28\xb5\x2f\xfd'  # no message begins so: its encapsulation begins with 0
 
 
 @dataclass
 class BagIndex:
-    """The messages of a bag by topic, in the order of their log times.
+    """The messages of an .mcap file, or of all of a folder as one (ros_kd.bags.store.MessageStore).
 
-    Reads with pread, so that threads and forked workers share one. Raises BagError where the bag is missing, unfinished
-    or without an index.
+    What is on disk counts, not what metadata.yaml says. Reads with pread, so that threads and forked workers share one.
+    Raises BagError where there is no message to read.
     """
 
     path: Path
     types: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     _places: dict[str, np.ndarray] = field(default_factory=dict)
-    _chunks: list[Chunk] = field(default_factory=list)
+    _chunks: np.ndarray = field(default_factory=lambda: np.empty(0, CHUNK))
+    _chunk_files: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
     _files: list[int] = field(default_factory=list)
     _last: tuple[int, bytes] = (-1, b'')
 
     def __post_init__(self) -> None:
-        reader = _open(self.path)
-        try:
-            places: dict[str, list[np.ndarray]] = {}
-            for storage in getattr(reader.storage, 'storages', [reader.storage]):
-                self._add(storage, places)
-        finally:
-            reader.close()
-        for topic, parts in places.items():
-            joined = np.concatenate(parts)
+        files = bag_files(self.path)
+        parts: dict[str, list[np.ndarray]] = {}
+        chunks = []
+        for file in files:
+            self._open(file)
+            contents = read_finished(self._files[-1]) or scan(self._files[-1])
+            self._warn(file, contents)
+            self._add(file, contents, sum(map(len, chunks)), parts)
+            outside = np.zeros(1, CHUNK)  # stands for all that is in no chunk: offsets count from the file's begin
+            chunks += [contents.chunks, outside]
+            self._chunk_files = np.append(self._chunk_files, np.full(len(contents.chunks) + 1, len(self._files) - 1))
+        self._chunks = np.concatenate(chunks)
+        if not parts and self.warnings:
+            raise BagError(f'{self.path} holds no whole message: {"; ".join(self.warnings)}')
+        for topic, tables in parts.items():
+            joined = np.concatenate(tables)
             self._places[topic] = joined[np.argsort(joined['stamp'], kind='stable')]
+        self._check_metadata(files)
 
-    def _add(self, storage: McapReader, places: dict[str, list[np.ndarray]]) -> None:
-        if not isinstance(storage, McapReader):
-            raise BagError(f'{self.path} is no mcap bag: convert it with `ros2 bag convert`')
-        if storage.metadata.message_count and not storage.chunks:
-            raise BagError(f'{storage.path} has no chunk index: rewrite it with `mcap recover` or `ros2 bag convert`')
-        topics = {connection.id: connection.topic for connection in storage.connections}
-        self.types |= {connection.topic: connection.msgtype for connection in storage.connections}
-        self._files.append(os.open(storage.path, os.O_RDONLY | getattr(os, 'O_CLOEXEC', 0)))
-        for info in storage.chunks:
-            start = info.chunk_start_offset + _RECORD + _CHUNK_HEADER + len(info.compression)
-            self._chunks.append(Chunk(len(self._files) - 1, start, info))
-            for channel, entries in self._message_indices(info).items():
-                part = np.empty(len(entries), _PLACE)
-                part['stamp'], part['offset'] = entries['stamp'], entries['offset']
-                part['chunk'] = len(self._chunks) - 1
-                places.setdefault(topics[channel], []).append(part)
+    def _open(self, file: Path) -> None:
+        try:
+            self._files.append(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            raise BagError(f'cannot read {file}: {error.strerror}') from None
 
-    def _message_indices(self, info: ChunkInfo) -> dict[int, np.ndarray]:
-        raw = self._pread(len(self._files) - 1, info.message_index_length, info.chunk_start_offset + info.chunk_length)
-        found, at = {}, 0
-        while at < len(raw):
-            (length,) = struct.unpack_from('<Q', raw, at + 1)
-            channel, size = struct.unpack_from('<HI', raw, at + _RECORD)
-            if size:
-                found[channel] = np.frombuffer(raw, _ENTRY, size // _ENTRY.itemsize, at + _RECORD + 6)
-            at += _RECORD + length
-        return found
-
-    def _pread(self, file: int, size: int, offset: int) -> bytes:
-        data = os.pread(self._files[file], size, offset)
-        if len(data) != size:
-            raise BagError(f'{self.path} ends at {len(data)} of {size} bytes of a record at {offset}: the file is '
-                           'truncated; copy it again')
-        return data
+    def _add(self, file: Path, contents: Contents, first: int, parts: dict[str, list[np.ndarray]]) -> None:
+        chunk = np.where(contents.messages['chunk'] < 0, len(contents.chunks), contents.messages['chunk']) + first
+        for number, channel in contents.channels.items():
+            if channel.encoding != 'cdr':
+                self._say(f'{channel.topic} in {file} is left out: it is encoded as "{channel.encoding}", expected cdr '
+                          '(`rosbags-convert` makes a ROS 2 bag of a ROS 1 bag)')
+                continue
+            schema = contents.schemas.get(channel.schema)
+            self.types.setdefault(channel.topic, _full_name(schema.name) if schema else '')
+            mine = contents.messages['channel'] == number
+            part = np.empty(int(mine.sum()), _PLACE)
+            part['stamp'], part['offset'] = contents.messages['stamp'][mine], contents.messages['offset'][mine]
+            part['chunk'] = chunk[mine]
+            parts.setdefault(channel.topic, []).append(part)
 
     def stamps(self, topic: str) -> np.ndarray:
         """Return the log times of a topic's messages, int64 [M], ns, rising."""
         return self._places[topic]['stamp'] if topic in self._places else np.empty(0, np.int64)
 
-    def at(self, topic: str, stamp: int) -> bytes | memoryview | None:
-        """Return the first message of a topic that was logged exactly at `stamp` (ns), serialised, or None."""
-        stamps = self.stamps(topic)
-        position = int(np.searchsorted(stamps, stamp))
-        return self.read(topic, position) if position < len(stamps) and stamps[position] == stamp else None
-
-    def before(self, topic: str, stamp: int) -> int:
-        """Return the number of the last message of a topic logged at or before `stamp` (ns), -1 if there is none."""
-        return int(np.searchsorted(self.stamps(topic), stamp, 'right')) - 1
-
     def read(self, topic: str, number: int) -> bytes | memoryview:
-        """Return a topic's message by its number in the order of log times, serialised."""
-        place = self._places[topic][number]
-        number, offset = int(place['chunk']), int(place['offset'])
-        chunk = self._chunks[number]
-        if chunk.info.compression:
-            records = self._decompressed(number)
-            (length,) = struct.unpack_from('<Q', records, offset + 1)
-            return memoryview(records)[offset + _RECORD + _MESSAGE_HEADER:offset + _RECORD + length]
-        (length,) = struct.unpack('<Q', self._pread(chunk.file, 8, chunk.start + offset + 1))
-        return self._pread(chunk.file, length - _MESSAGE_HEADER, chunk.start + offset + _RECORD + _MESSAGE_HEADER)
+        """Return a topic's message by its number in the order of log times. Raises BagError where it is damaged."""
+        data = self._get(topic, number, None)
+        return zstd.decompress(data) if data[:4] == _ZSTD else data
 
-    def _decompressed(self, number: int) -> bytes:
+    def head(self, topic: str, number: int, size: int) -> bytes | memoryview:
+        """Return the first `size` bytes of `read`, without reading the rest."""
+        data = self._get(topic, number, max(size, len(_ZSTD)))
+        return self.read(topic, number)[:size] if data[:4] == _ZSTD else data[:size]
+
+    def _get(self, topic: str, number: int, size: int | None) -> bytes | memoryview:
+        """Return a message as it is stored, or its first bytes."""
+        stamp, offset, number = self._places[topic][number].item()
+        chunk = self._chunks[number]
+        if chunk['compression']:
+            record = memoryview(self._unpacked(number))[offset:]
+        else:
+            file, offset = self._files[self._chunk_files[number]], offset + int(chunk['data'])
+            record = os.pread(file, MESSAGE.size + (size or 0), offset)
+        opcode, length, _, _, logged, _ = MESSAGE.unpack_from(record) if len(record) >= MESSAGE.size else (0,) * 6
+        length -= MESSAGE_FIELDS
+        if opcode != Op.MESSAGE or logged != stamp or length < 0:
+            raise BagError(f'{self.path} is damaged: no message on {topic} at {stamp} ns, where the index has one; '
+                           f'`ros2 run ros_kd recover {self.path} --out NEW` saves the others')
+        data = os.pread(file, length, offset + MESSAGE.size) if size is None and not chunk['compression']             else record[MESSAGE.size:MESSAGE.size + (length if size is None else min(size, length))]
+        if size is None and len(data) != length:
+            raise BagError(f'{self.path} ends within a message on {topic}: the file was cut short; copy it again')
+        return data
+
+    def _unpacked(self, number: int) -> bytes:
         last, records = self._last
         if last != number:
             chunk = self._chunks[number]
-            data = self._pread(chunk.file, chunk.info.compressed_size, chunk.start)
-            records = decompress(data, chunk.info.compression, chunk.info.uncompressed_size, 0)
+            data = os.pread(self._files[self._chunk_files[number]], int(chunk['size']), int(chunk['data']))
+            try:
+                records = unpack(data, head_of(chunk))
+            except Malformed as error:
+                raise BagError(f'{self.path} is damaged: {error}; `ros2 run ros_kd recover {self.path} --out NEW` '
+                               'saves the rest') from None
             self._last = (number, records)
         return records
 
@@ -142,24 +139,55 @@ class BagIndex:
     def __reduce__(self) -> Any:
         return BagIndex, (self.path,)
 
+    # ---- what is wrong with the bag
 
-def is_bag(path: Path) -> bool:
-    """Tell whether `path` is a rosbag2 folder (finished or not) or a storage file of one."""
-    if path.is_dir():
-        return (path / 'metadata.yaml').exists() or any(path.glob('*.mcap')) or any(path.glob('*.db3'))
-    return path.suffix in ('.mcap', '.db3')
+    def _say(self, text: str) -> None:
+        self.warnings += (text,)
+
+    def _warn(self, file: Path, contents: Contents) -> None:
+        begin = os.pread(self._files[-1], len(MAGIC), 0)
+        if begin != MAGIC[:len(begin)]:
+            self._say(f'{file} begins with {begin!r}: an mcap file begins with {MAGIC!r}')
+        if contents.damaged:
+            self._say(f'{sum(end - begin for begin, end in contents.damaged)} bytes in {len(contents.damaged)} places '
+                      f'of {file} are damaged and left out; `ros2 run ros_kd recover {self.path} --out NEW` makes a '
+                      'whole bag of the rest')
+        elif not contents.finished:
+            lost = f'{contents.torn} bytes at its end, which are not whole, are left out' if contents.torn else                 'nothing is lost but its index'
+            self._say(f'{file} was not finished: {lost}; `ros2 run ros_kd recover {self.path}` finishes it')
+        if contents.unnamed:
+            self._say(f'{contents.unnamed} messages of {file} are left out: what topic they are of is lost')
+
+    def _check_metadata(self, files: list[Path]) -> None:
+        if not self.path.is_dir():
+            return
+        listed, names = read_metadata(self.path), {file.name for file in files}
+        if listed is None and not self.warnings:
+            self._say(f'{self.path} has no {NAME} that can be read; `ros2 run ros_kd recover {self.path}` writes it')
+        elif listed is not None and set(listed.names) - names:
+            self._say(f'{self.path / NAME} names {sorted(set(listed.names) - names)}, which are not there: what they '
+                      'held is not read')
+        elif listed is not None and names - set(listed.names) and not self.warnings:
+            self._say(f'{self.path / NAME} does not name {sorted(names - set(listed.names))}, which are read all the '
+                      f'same; `ros2 run ros_kd recover {self.path}` adds them')
 
 
-def _open(path: Path) -> Reader:
-    if not path.exists() or not is_bag(path):
-        raise BagError(f'no bag at {path}: expected a rosbag2 folder with metadata.yaml, or an .mcap file')
-    if path.is_dir() and not (path / 'metadata.yaml').exists():
-        raise BagError(f'{path} has no metadata.yaml: recording it did not finish. Rebuild the index of its files with '
-                       '`mcap recover`, then the metadata with `ros2 bag reindex`')
-    try:
-        reader = Reader(path)
-        reader.open()
-    except (ReaderError, FileNotFoundError, OSError, EOFError, TypeError) as error:
-        raise BagError(f'{path} is damaged or was not finished ({str(error).rstrip(".")}): was recording killed, or '
-                       'the copy cut short? `mcap recover FILE -o NEW_FILE` saves what is in it') from None
-    return reader
+def bag_files(path: Path) -> list[Path]:
+    """Return the .mcap files of a bag in the order of their numbers. Raises BagError where there are none."""
+    packed = [file for file in path.glob('*.mcap.zstd') if not file.with_suffix('').exists()] if path.is_dir() else []
+    if packed:
+        raise BagError(f'{path} holds compressed files {sorted(file.name for file in packed)}, in which no message can '
+                       f'be found by itself: unpack them first with `zstd -d {path}/*.mcap.zstd`')
+    files = sorted(path.glob('*.mcap'), key=_numbered) if path.is_dir() else [path]
+    if not files or not all(file.is_file() for file in files):
+        raise BagError(f'no bag at {path}: expected an .mcap file, or a folder that holds such files')
+    return files
+
+
+def _numbered(file: Path) -> list[tuple[int, str]]:
+    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r'(\d+)', file.name)]
+
+
+def _full_name(name: str) -> str:
+    package, _, kind = name.partition('/')
+    return f'{package}/msg/{kind}' if kind and '/' not in kind else name

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Iterator
@@ -12,9 +13,10 @@ import numpy as np
 
 from ros_kd import clouds
 from ros_kd.bags import BagError, codec, layout
-from ros_kd.bags.index import BagIndex
 from ros_kd.bags.pixels import compressed_pixels, image_pixels
-from ros_kd.cameras import Camera
+from ros_kd.bags.raw_headers import Calibration
+from ros_kd.bags.store import MessageStore, at, before, open_store
+from ros_kd.cameras import Camera, rectification
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import CameraView, PairedFrame, Scan
 from ros_kd.images import Pixels
@@ -23,21 +25,24 @@ from ros_kd.taxonomy import Taxonomy
 
 
 class PairedBag:
-    """The pairs of a bag by number; nothing but the index stays in memory.
+    """The pairs of a bag by number, of all its files as one; nothing but the index stays in memory.
 
-    Raises BagError where there is no bag, where it was not finished, or where it holds no pairs.
+    A bag that was not finished is read up to its last whole pair, with a warning (`warnings` has its text).
+    Raises BagError where there is no bag, or where it holds no pairs.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._index = BagIndex(self.path)
-        if layout.RIG not in self._index.types:
-            topics = ', '.join(f'{topic} ({kind})' for topic, kind in sorted(self._index.types.items())) or 'nothing'
-            raise BagError(f'{self.path} is a bag without pairs; it holds {topics}. Play it and record pairs with '
-                           '`ros2 launch ros_kd record.launch.py`')
-        self.rig = layout.Rig.from_json(codec.read(self._index.read(layout.RIG, 0), layout.STRING).data)
-        self.stamps = self._index.stamps(self.rig.points)
-        self._latched = lru_cache(maxsize=256)(self._read_latched)
+        self._store = open_store(self.path)
+        self.warnings = self._store.warnings
+        for text in self.warnings:
+            warnings.warn(text, stacklevel=2)
+        self.rig = read_rig(self._store, self.path)
+        self.stamps = self._store.stamps(self.rig.points)
+        if len(self.stamps) == 0:
+            raise BagError(f'{self.path} holds no whole pair: recording ended before the first was written')
+        self._taxonomies = lru_cache(maxsize=64)(self._read_taxonomy)
+        self._calibrations = lru_cache(maxsize=256)(self._read_calibration)
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -56,10 +61,10 @@ class PairedBag:
 
     def read_trajectory(self) -> Trajectory | None:
         """Return the LiDAR's poses in the fixed frame, or None if the bag has none."""
-        stamps = self._index.stamps(self.rig.pose)
+        stamps = self._store.stamps(self.rig.pose)
         if len(stamps) == 0:
             return None
-        poses = [codec.read(self._index.read(self.rig.pose, number), layout.POSE).pose for number in range(len(stamps))]
+        poses = [codec.read(self._store.read(self.rig.pose, number), layout.POSE).pose for number in range(len(stamps))]
         return Trajectory(stamps, np.stack([codec.matrix_of(pose.position, pose.orientation) for pose in poses]))
 
     @cached_property
@@ -72,40 +77,41 @@ class PairedBag:
                    default=1.0)
 
     def _message(self, topic: str, stamp: int) -> Any:
-        raw = self._index.at(topic, stamp)
-        return None if raw is None else codec.read(raw, self._index.types[topic])
+        raw = at(self._store, topic, stamp)
+        return None if raw is None else codec.read(raw, self._store.types[topic])
 
-    def _read_latched(self, topic: str, number: int) -> Any:
-        raw = self._index.read(topic, number)
-        if self._index.types[topic] == layout.CAMERA_INFO:
-            return codec.camera(raw)
-        return read_taxonomy(codec.read(raw, layout.STRING).data)
+    def _read_taxonomy(self, topic: str, number: int) -> Taxonomy:
+        return read_taxonomy(codec.read(self._store.read(topic, number), layout.STRING).data)
+
+    def _read_calibration(self, topic: str, number: int, rectified: bool) -> Calibration:
+        info = codec.read(self._store.read(topic, number), layout.CAMERA_INFO)
+        return Calibration(Camera.from_info(info, rectified), rectification(info) if rectified else np.eye(4))
 
     def _taxonomy(self, topic: str, stamp: int) -> Taxonomy | None:
-        number = self._index.before(topic, stamp)
-        return None if number < 0 else self._latched(topic, number)
+        number = before(self._store, topic, stamp)
+        return None if number < 0 else self._taxonomies(topic, number)
 
     def _scan(self, index: int, intensity_scale: float) -> Scan:
         stamp = int(self.stamps[index])
-        cloud = codec.read(self._index.read(self.rig.points, index), layout.CLOUD)
+        cloud = codec.read(self._store.read(self.rig.points, index), layout.CLOUD)
         return clouds.scan_from_records(clouds.records(cloud), stamp, cloud.header.frame_id, intensity_scale,
                                         self._taxonomy(self.rig.label_info, stamp))
 
-    def _camera(self, topics: layout.CameraTopics, stamp: int) -> Camera:
-        number = self._index.before(topics.camera_info, stamp)
+    def _calibration(self, topics: layout.CameraTopics, stamp: int) -> Calibration:
+        number = before(self._store, topics.camera_info, stamp)
         if number < 0:
             raise BagError(f'{self.path} has no message on {topics.camera_info} before {stamp} ns: the calibration of '
                            f'camera "{topics.name}" is missing; record the bag again with it')
-        return self._latched(topics.camera_info, number)
+        return self._calibrations(topics.camera_info, number, topics.rectified)
 
     def _view(self, topics: layout.CameraTopics, stamp: int) -> CameraView | None:
         image, extrinsics = self._message(topics.image, stamp), self._message(topics.extrinsics, stamp)
         if image is None or extrinsics is None:
             return None
-        labels = self._message(topics.labels, stamp)
-        value = extrinsics.transform
-        return CameraView(topics.name, codec.stamp_of(image.header), self._camera(topics, stamp),
-                          codec.matrix_of(value.translation, value.rotation), self._pixels(topics, image),
+        labels, calibration = self._message(topics.labels, stamp), self._calibration(topics, stamp)
+        mounted = codec.matrix_of(extrinsics.transform.translation, extrinsics.transform.rotation)
+        return CameraView(topics.name, codec.stamp_of(image.header), calibration.camera,
+                          calibration.rectification @ mounted, self._pixels(topics, image),
                           image.header.frame_id or topics.frame_id, None if labels is None else image_pixels(labels),
                           None if labels is None else self._taxonomy(topics.label_info, stamp))
 
@@ -117,3 +123,12 @@ class PairedBag:
 
     def __reduce__(self) -> Any:
         return PairedBag, (self.path,)
+
+
+def read_rig(store: MessageStore, path: Path) -> layout.Rig:
+    """Return the rig of a bag of pairs. Raises BagError for another bag, saying what it holds."""
+    if len(store.stamps(layout.RIG)) == 0:
+        topics = ', '.join(f'{topic} ({kind})' for topic, kind in sorted(store.types.items())) or 'nothing'
+        raise BagError(f'{path} is a bag without pairs; it holds {topics}. Play it and record pairs with '
+                       '`ros2 launch ros_kd record.launch.py`')
+    return layout.Rig.from_json(codec.read(store.read(layout.RIG, 0), layout.STRING).data)

@@ -4,25 +4,43 @@
 
 from __future__ import annotations
 
+import errno
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Iterator
 
 import numpy as np
-from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 
 from ros_kd.bags import BagError, codec, layout
+from ros_kd.bags.folder import BagFolder
+from ros_kd.bags.mcap.records import Raw
+from ros_kd.bags.topics import topics_of
 from ros_kd.frames import CameraView, PairedFrame
 from ros_kd.taxonomy import Taxonomy
 
-Raw = bytes | memoryview
-
-_METADATA_VERSION = 8  # the newest that Humble's rosbag2 still reads
-_TIME = QosTime(0, 0)
-_LATCHED_QOS = Qos(QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL, _TIME, _TIME,
-                   QosLiveliness.SYSTEM_DEFAULT, _TIME, False)
+COMPRESSIONS = ('none', 'zstd')
 _BODY = 12  # of a message with a header: CDR encapsulation and stamp come before
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How a bag is stored.
+
+    max_bytes, max_seconds (of scan stamps): size of a file before the next one begins, 0 = no limit. compression:
+    'none', or 'zstd' of each pair. Raises BagError for anything else.
+    """
+
+    max_bytes: int = 0
+    max_seconds: float = 0
+    compression: str = 'none'
+
+    def __post_init__(self) -> None:
+        if self.compression not in COMPRESSIONS:
+            raise BagError(f'compression "{self.compression}" is unknown: expected one of {list(COMPRESSIONS)}')
+        if self.max_bytes < 0 or self.max_seconds < 0:
+            raise BagError(f'files of {self.max_bytes} bytes or {self.max_seconds} s: expected 0 (no limit) or more')
 
 
 @dataclass(frozen=True)
@@ -47,29 +65,45 @@ class RawPair:
     views: tuple[RawView, ...]
     world_from_lidar: np.ndarray | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the messages."""
+        return len(self.cloud) + sum(len(view.image) + len(view.labels or b'') for view in self.views)
+
 
 class PairedBagWriter:
     """Writes pairs to a new bag; use it as a context manager, or call `close`.
 
-    Messages are written as the bytes they arrived in. The bag is readable once it is closed; a bag without pairs is
-    removed. Raises BagError if `path` exists or cannot be made.
+    Messages are written as the bytes they arrived in. After a SIGKILL all pairs are in the bag that `write` returned
+    for. After an error of the disk they are, too; the bag takes no more pairs and may still be closed. A bag without
+    pairs is removed. All but `sync`, which any thread may call, belong to one thread.
+    Raises BagError if `path` exists or cannot be made.
     """
 
-    def __init__(self, path: Path | str, rig: layout.Rig) -> None:
+    def __init__(self, path: Path | str, rig: layout.Rig, storage: Storage = Storage()) -> None:
         self.path, self.rig, self.pairs = Path(path), rig, 0
-        self._types, self._latched_topics = rig.types(), rig.latched()
-        self._connections: dict[str, Connection] = {}
-        self._latched: dict[str, list[Raw]] = {}
-        self._due: list[tuple[str, Raw]] = [(layout.RIG, codec.string(rig.to_json()))]
+        self._storage, self._types, self._topics = storage, rig.types(), topics_of(rig)
+        self._latched: dict[str, list[Raw]] = {layout.RIG: [codec.string(rig.to_json())]}
+        self._due: list[tuple[str, Raw]] = []
         self._last_stamp = -1
-        self._bag = Writer(self.path, version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP) \
-            if not self.path.exists() else None
-        if self._bag is None:
+        self._error: BagError | None = None
+        self._closed = False
+        if self.path.exists():
             raise BagError(f'{self.path} exists already: choose another output, or move it away')
         try:
-            self._bag.open()
-        except (OSError, WriterError) as error:
+            self._folder = BagFolder(self.path, storage.compression.replace('none', ''))
+        except OSError as error:
             raise BagError(f'cannot make the bag {self.path}: {error}') from None
+
+    @property
+    def files(self) -> list[Path]:
+        """The bag's storage files so far."""
+        return list(self._folder.paths)
+
+    @property
+    def size(self) -> int:
+        """Bytes that the bag's files have on disk by now."""
+        return self._folder.size
 
     def latch(self, topic: str, raw: Raw) -> bool:
         """Write a latched message before the next pair, unless the topic's last one had the same content.
@@ -77,8 +111,8 @@ class PairedBagWriter:
         On /tf_static, which many nodes publish, every message counts, not only the last. Returns whether it is new.
         Raises BagError for a topic that the layout does not know.
         """
-        if topic not in self._latched_topics:
-            raise BagError(f'{topic} is no latched topic of the bag; those are {sorted(self._latched_topics)}')
+        if topic not in self.rig.latched():
+            raise BagError(f'{topic} is no latched topic of the bag; those are {sorted(self.rig.latched())}')
         begin = _BODY if self._types[topic] == layout.CAMERA_INFO else 0
         known = self._latched.get(topic, [])
         if any(old[begin:] == raw[begin:] for old in known):
@@ -96,39 +130,41 @@ class PairedBagWriter:
 
         Raises BagError if the stamp does not rise, a camera is not in the rig, or the disk refuses.
         """
-        stamp = layout.header_stamp(pair.cloud)
-        if stamp <= self._last_stamp:
-            raise BagError(f'scan at {stamp} ns comes after one at {self._last_stamp} ns: stamps in a bag must rise')
+        with self._disk():
+            stamp = layout.header_stamp(pair.cloud)
+            if stamp <= self._last_stamp:
+                raise BagError(f'scan at {stamp} ns comes after one at {self._last_stamp} ns: stamps in a bag must '
+                               'rise')
+            messages = self._messages(pair, stamp)
+            if self._is_full(stamp, pair.size):
+                self._folder.split()
+            latched = self._due if self._folder.file_start is not None else \
+                [(topic, raw) for topic, known in self._latched.items() for raw in known]
+            self._folder.write(stamp, [(self._topics[topic], raw) for topic, raw in latched + messages])
+            self._due = []
+            self._last_stamp = stamp
+            self.pairs += 1
+
+    def _messages(self, pair: RawPair, stamp: int) -> list[tuple[str, Raw]]:
         messages = [message for view in pair.views for message in self._view(view, stamp)]
         if pair.world_from_lidar is not None:
             frame = self.rig.fixed_frame or 'world'
             messages.append((self.rig.pose, codec.pose(pair.world_from_lidar, stamp, frame)))
-        messages.append((self.rig.points, pair.cloud))
-        for topic, raw in self._due + messages:
-            self._write(topic, stamp, raw)
-        self._due.clear()
-        self._last_stamp = stamp
-        self.pairs += 1
+        return messages + [(self.rig.points, pair.cloud)]
 
     def _view(self, view: RawView, stamp: int) -> list[tuple[str, Raw]]:
-        topics = self.rig.camera(view.camera)
+        topics, image_stamp = self.rig.camera(view.camera), layout.header_stamp(view.image)
         self.latch(topics.camera_info, view.camera_info)
         frame = layout.header_frame(view.image) or topics.frame_id
-        messages = [(topics.image, view.image), (topics.extrinsics, codec.transform(
-            view.lidar_to_camera, layout.header_stamp(view.image), frame, self.rig.lidar_frame))]
+        messages = [(topics.image, view.image),
+                    (topics.extrinsics, codec.transform(view.lidar_to_camera, image_stamp, frame, self.rig.lidar_frame)),
+                    (topics.delta_t, codec.float64((image_stamp - stamp) * 1e-9))]
         return messages if view.labels is None else messages + [(topics.labels, view.labels)]
 
-    def _write(self, topic: str, stamp: int, raw: Raw) -> None:
-        if self._bag is None:
-            raise BagError(f'{self.path} is closed already')
-        try:
-            if topic not in self._connections:
-                qos = (_LATCHED_QOS,) if topic in self._latched_topics else ()
-                self._connections[topic] = self._bag.add_connection(
-                    topic, self._types[topic], typestore=codec.typestore(), offered_qos_profiles=qos)
-            self._bag.write(self._connections[topic], stamp, raw)
-        except OSError as error:
-            raise BagError(f'cannot write to {self.path}: {error}') from None
+    def _is_full(self, stamp: int, size: int) -> bool:
+        start, limits = self._folder.file_start, self._storage
+        return start is not None and (
+            0 < limits.max_bytes < self._folder.file_size + size or 0 < limits.max_seconds * 1e9 <= stamp - start)
 
     def write_frame(self, frame: PairedFrame) -> None:
         """Write a frame of any dataset; encoded images and image files keep their bytes. Raises as `write` does."""
@@ -140,25 +176,50 @@ class PairedBagWriter:
                 self.latch_taxonomy(self.rig.camera(view.name).label_info, view.taxonomy)
         self.write(RawPair(codec.cloud(scan), tuple(map(_raw_view, frame.views)), frame.world_from_lidar))
 
-    @property
-    def size(self) -> int:
-        """Bytes that the bag's files have on disk by now."""
-        return sum(file.stat().st_size for file in self.path.glob('*')) if self.path.exists() else 0
+    def split(self) -> None:
+        """Finish the file now; the next pair begins another, in which all that is latched comes again.
+
+        Raises BagError if the disk refuses.
+        """
+        with self._disk():
+            self._folder.split()
+
+    def sync(self) -> None:
+        """Force what was written onto the disk, so that a power cut cannot take it. Raises BagError if it refuses."""
+        try:
+            self._folder.sync()
+        except OSError as error:
+            raise BagError(f'the disk of {self.path} failed: {error.strerror}; the last seconds may be lost: record to '
+                           'another disk') from None
 
     def close(self) -> None:
-        """Finish the bag with its index and metadata. Raises BagError if the disk refuses."""
-        bag, self._bag = self._bag, None
-        if bag is None:
+        """Finish the bag with its index and metadata.
+
+        Raises BagError if the disk refuses: the pairs are safe and can be read, but the bag is left unfinished.
+        """
+        if self._closed:
             return
+        self._closed = True
         try:
-            if self.pairs:
-                bag.close()
-            else:
-                bag.abort()
-                (self.path / f'{self.path.name}.mcap').unlink()
-                self.path.rmdir()
+            self._folder.close()
         except OSError as error:
-            raise BagError(f'cannot finish {self.path}: {error}') from None
+            self._folder.abandon()
+            raise BagError(f'cannot finish {self.path}: {error.strerror}. Its {self.pairs} pairs are safe and can be '
+                           f'read; {_remedy(error)}, then `ros2 run ros_kd recover {self.path}` finishes it') from None
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Turn what the disk refuses into an error that holds from then on."""
+        if self._closed:
+            raise BagError(f'{self.path} is closed already')
+        if self._error is not None:
+            raise BagError(str(self._error))
+        try:
+            yield
+        except OSError as error:
+            self._error = BagError(f'cannot write to {self.path}: {error.strerror}. The {self.pairs} pairs so far are '
+                                   f'safe; {_remedy(error)}, then record to a new bag')
+            raise self._error from None
 
     def __enter__(self) -> PairedBagWriter:
         return self
@@ -166,6 +227,14 @@ class PairedBagWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()  # after an error too: the pairs so far are complete
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return 'free space on the disk'
+    if error.errno == errno.EFBIG:
+        return 'allow larger files (`ulimit -f unlimited`, or another file system) or split them'
+    return 'check the disk'
 
 
 def _raw_view(view: CameraView) -> RawView:
