@@ -13,6 +13,10 @@ import numpy as np
 from ros_kd.frames import CameraView
 
 
+# Multiplications up to which OpenBLAS starts no threads: on a busy machine waiting for them took 8 ms and more.
+_UNTHREADED = 1 << 18
+
+
 @dataclass(frozen=True)
 class OcclusionFilter:
     """Hides points behind nearer ones: a z-buffer of the projected scan with cells of `cell` pixels.
@@ -61,8 +65,9 @@ def project_all(points: np.ndarray, views: Sequence[CameraView],
                 occlusion: OcclusionFilter | None = OcclusionFilter()) -> tuple[Projection, ...]:
     """Project points float32 [N, 3] (metres, LiDAR frame) into all views of a frame, as `project` does into one."""
     columns = np.ascontiguousarray(points.T)
-    return tuple(_project(columns, np.flatnonzero(near), view, occlusion)
-                 for near, view in zip(_may_be_seen(columns, views), views))
+    with np.errstate(all='ignore'):
+        return tuple(_project(columns, np.flatnonzero(near), view, occlusion)
+                     for near, view in zip(_may_be_seen(columns, views), views))
 
 
 def _may_be_seen(columns: np.ndarray, views: Sequence[CameraView]) -> np.ndarray:
@@ -74,10 +79,13 @@ def _may_be_seen(columns: np.ndarray, views: Sequence[CameraView]) -> np.ndarray
         if planes is not None:
             normals[number] = planes @ rotation
             threshold[number] = -(planes @ shift)[:, 0] - 1e-4 * max(1, np.abs(shift).max())
-    with np.errstate(all='ignore'):
-        inside = normals.reshape(-1, 3).astype(columns.dtype) @ columns
-        inside = inside > threshold.reshape(-1, 1).astype(columns.dtype)
-    return np.logical_and.reduce(inside.reshape(len(views), 4, -1), axis=1)
+    normals, limits = normals.reshape(-1, 3).astype(columns.dtype), threshold.reshape(-1, 1).astype(columns.dtype)
+    near = np.empty((len(views), columns.shape[1]), bool)
+    block = _UNTHREADED // max(normals.size, 1)
+    for start in range(0, columns.shape[1], block):
+        inside = normals @ columns[:, start:start + block] > limits
+        near[:, start:start + block] = inside.reshape(*threshold.shape, inside.shape[1]).all(1)
+    return near
 
 
 def _project(columns: np.ndarray, index: np.ndarray, view: CameraView, occlusion: OcclusionFilter | None) -> Projection:

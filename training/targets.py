@@ -12,7 +12,7 @@ import numpy as np
 
 from ros_kd import extrinsics
 from ros_kd.frames import CameraView, PairedFrame
-from ros_kd.projection import OcclusionFilter, Projection, project
+from ros_kd.projection import OcclusionFilter, Projection, project, project_all
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.teachers import Teacher
 
@@ -109,8 +109,7 @@ class TeacherTargets:
         """Sums of probabilities float32 [N, C] and numbers of views int32 [N] for points in the LiDAR frame."""
         mass = np.zeros((len(points), len(self.taxonomy)), np.float32)
         count = np.zeros(len(points), np.int32)
-        for view in views:
-            seen = project(points, view, self.projecting.occlusion)
+        for view, seen in zip(views, project_all(points, views, self.projecting.occlusion)):
             if len(seen.index):
                 mass[seen.index] += self.teacher.probabilities(view, seen.uv) @ self.fold
                 count[seen.index] += 1
