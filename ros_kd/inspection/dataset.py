@@ -38,7 +38,7 @@ def inspect_dataset(dataset: Dataset, style: Style, count: int) -> Inspected:
     drawing = draw_spread(dataset, style, count)
     first, last = min(sample.stamps, default=0), max(sample.stamps, default=0)
     return Inspected(Figures(
-        dataset.name, Source.DATASET, (last - first) / 1e9, first, lidar=_lidar(sample, drawing.seen),
+        dataset.name, Source.DATASET, (last - first) / 1e9, first, first, lidar=_lidar(sample, drawing.seen),
         cameras=_cameras(sample), pairing=Pairing(len(dataset), len(dataset), tuple(
             camera_pairing(name, _stamps(views) - np.array([stamp for stamp, _ in views], np.int64))
             for name, views in sample.views.items())),

@@ -252,12 +252,17 @@ class Source(str, Enum):
 
 @dataclass(frozen=True)
 class Figures:
-    """Everything that was found in a source. seconds: from the first to the last stamp. bytes: on disk."""
+    """Everything that was found in a source.
+
+    start: the first scan's stamp, logged: its log time; times in words and plots count from them. seconds: from the
+    first to the last message. bytes: on disk. broken: what could not be read or drawn.
+    """
 
     name: str
     source: Source
     seconds: float = 0.0
     start: int = 0
+    logged: int = 0
     bytes: int = 0
     storage: str = ''
     warnings: tuple[str, ...] = ()

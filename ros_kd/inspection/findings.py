@@ -61,11 +61,23 @@ def _streams(figures: Figures) -> Iterator[Finding]:
     sensors = [topic for name in names if (topic := figures.topic(name)) is not None]
     moving = [topic for topic in figures.topics if topic.type == layout.TF_MESSAGE
               and topic.name != layout.TF_STATIC]
-    yield from clock_findings(sensors + moving, figures.seconds)
+    yield from clock_findings(sensors + moving, figures.logged, figures.seconds)
+    yield from _rates(figures, lidar)
     for topic in sensors:
         yield from order_findings(topic)
-        yield from gap_findings(topic)
+        yield from gap_findings(topic, figures.logged)
         yield from jitter_findings(topic, topic.name == lidar)
+
+
+def _rates(figures: Figures, lidar: str) -> Iterator[Finding]:
+    scans = figures.topic(lidar)
+    for camera in figures.cameras if scans is not None and scans.rhythm.regular else ():
+        images = figures.topic(camera.topic)
+        if images is not None and images.rhythm.regular and images.rhythm.usual_rate < 0.9 * scans.rhythm.usual_rate:
+            share = images.rhythm.usual_rate / scans.rhythm.usual_rate
+            yield Finding(Severity.NOTE, f'camera {camera.name} takes {images.rhythm.usual_rate:.1f} images a second, '
+                          f'the LiDAR {scans.rhythm.usual_rate:.1f} scans: at most {100 * share:.0f} % of the scans '
+                          'find a pair')
 
 
 def _without_consequences(figures: Figures, streams: list[Finding]) -> Frames:
@@ -99,26 +111,27 @@ def pairing_findings(pairing: Pairing, source: Source) -> Iterator[Finding]:
 
 def _delta(camera: CameraPairing) -> Iterator[Finding]:
     if camera.late is not None and camera.late > LATE:
-        yield Finding(Severity.NOTE, f'{camera.camera} arrives {camera.late:.0f} ms later than the LiDAR: harmless')
+        yield Finding(Severity.NOTE, f'camera {camera.camera} arrives {camera.late:.0f} ms later than the LiDAR: '
+                      'harmless')
     if camera.best_delta is not None and camera.mean_delta > 1.02 * camera.best_delta + 0.1:
-        yield Finding(Severity.NOTE, f'{camera.camera}: images are {camera.mean_delta:.1f} ms off their scans on '
-                      f'average, the best possible pairs of the two {camera.best_delta:.1f} ms: other cameras or '
+        yield Finding(Severity.NOTE, f'camera {camera.camera}: images are {camera.mean_delta:.1f} ms off their scans '
+                      f'on average, the best possible pairs of the two {camera.best_delta:.1f} ms: other cameras or '
                       'irregular stamps stand in the way')
     delta = camera.delta
     if delta is None:
         return
     width = delta.high - delta.low
     if abs(delta.median) > 3 and width < max(4.0, 0.2 * abs(delta.median)):
-        yield Finding(Severity.NOTE, f'{camera.camera}: images are always {abs(delta.median):.1f} ms '
+        yield Finding(Severity.NOTE, f'camera {camera.camera}: images are always {abs(delta.median):.1f} ms '
                       f'{"after" if delta.median > 0 else "before"} their scans (5 to 95 %: {delta.low:+.1f} to '
                       f'{delta.high:+.1f}): a fixed phase, harmless if the stamps are right. If camera and LiDAR are '
                       'triggered together, the stamps are wrong by this: record with '
                       f'time_offsets:="[{camera.camera}={delta.median / 1e3:.4f}]"')
     reach = max(abs(delta.low), abs(delta.high))
     if reach > 50:
-        yield Finding(Severity.WARNING, f'{camera.camera}: images are up to {reach:.0f} ms off their scans (95 %): '
-                      f'what moves at {SPEED:.0f} m/s is {reach * SPEED / 1e3:.1f} m off; raise the rate of the '
-                      'camera, or lower slop')
+        yield Finding(Severity.WARNING, f'camera {camera.camera}: images are up to {reach:.0f} ms off their scans '
+                      f'(95 %): what moves at {SPEED:.0f} m/s is {reach * SPEED / 1e3:.1f} m off; raise the rate of '
+                      'the camera, or lower slop')
 
 
 def _weighed(figures: Figures, found: list[Finding]) -> list[Finding]:

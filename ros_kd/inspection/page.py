@@ -14,7 +14,7 @@ import numpy as np
 from ros_kd.inspection.drawing import DrawnFrame, Picture
 from ros_kd.inspection.figures import Figures, Finding, Severity, Verdict
 from ros_kd.inspection.plots import Plot
-from ros_kd.inspection.summary import facts
+from ros_kd.inspection.summary import ANSWERS, facts
 from ros_kd.inspection.tables import Table
 
 _QUALITY = 82
@@ -27,7 +27,8 @@ def page(figures: Figures, verdict: Verdict, findings: tuple[Finding, ...], tabl
     """Return the page."""
     return _PAGE.substitute(
         title=escape(figures.name), tone=_TONES[verdict], verdict=escape(verdict.value.capitalize()),
-        facts=escape(facts(figures)), findings=''.join(map(_finding, findings)) or '<li class="note">Nothing to mend.',
+        answer=ANSWERS[verdict], facts=escape(facts(figures)),
+        findings=''.join(map(_finding, findings)) or '<li class="note">Nothing to mend.',
         pictures=_pictures(frames, figures.start), plots=f'<div class="plots">{"".join(map(_plot, plots))}</div>',
         first=''.join(map(_table, tables[:1])), tables=''.join(map(_table, tables[1:])),
         tree=f'<h2>Frames</h2><pre>{escape(figures.frames.text)}</pre>' if figures.frames else '')
@@ -61,22 +62,23 @@ def _pictures(frames: list[DrawnFrame], start: int) -> str:
 
 
 def _frame(frame: DrawnFrame, start: int) -> str:
-    views = ''.join(_picture(picture, f'{picture.caption}, {view.delay / 1e6:+.1f} ms after the scan, {view.visible:,} '
-                             f'points' + (f' ({view.hidden:,} more hidden)' if view.hidden else ''))
+    views = ''.join(_picture(picture, f'{picture.caption}, {abs(view.delay) / 1e6:.1f} ms '
+                             f'{"after" if view.delay > 0 else "before"} the scan, {view.visible:,} points'
+                             + (f' ({view.hidden:,} more hidden)' if view.hidden else ''))
                     for view in frame.views for picture in view.pictures)
-    above = ''.join(_picture(picture, picture.caption) for picture in frame.above)
+    above = ''.join(_picture(picture, picture.caption, 'above') for picture in frame.above)
     own = '' if frame.key == str(frame.stamp) else f'{frame.key}, '
     return (f'<h3>{escape(own)}{(frame.stamp - start) / 1e9:.1f} s</h3><p class="small">Scan of {frame.points:,} '
-            f'points at {frame.stamp} ns.</p><div class="{"views" if len(frame.views) > 1 else "one"}">{views}'
-            f'<div class="above">{above}</div></div>')
+            f'points at {frame.stamp} ns.</p><div class="views">{views}{above}</div>')
 
 
-def _picture(picture: Picture, caption: str) -> str:
-    return _figure(_jpeg(picture.pixels), caption)
+def _picture(picture: Picture, caption: str, kind: str = '') -> str:
+    return _figure(_jpeg(picture.pixels), caption, kind)
 
 
-def _figure(source: str, caption: str) -> str:
-    return f'<figure><img src="{source}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
+def _figure(source: str, caption: str, kind: str = '') -> str:
+    return (f'<figure class="{kind}"><img src="{source}" alt="{escape(caption)}"><figcaption>{escape(caption)}'
+            '</figcaption></figure>')
 
 
 def _jpeg(pixels: np.ndarray) -> str:
@@ -107,11 +109,10 @@ th{color:var(--soft);font-weight:500;white-space:normal;min-width:3.5rem;vertica
 .small,figcaption{color:var(--soft);font-size:.85rem;margin:.3rem 0}figure{margin:0}img{max-width:100%;height:auto;
 display:block;border-radius:4px}
 .views,.plots{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr));margin:.8rem 0;
-align-items:start}.views>.above{grid-column:1/-1}.plots img{width:100%}
-.above{display:flex;flex-wrap:wrap;gap:.8rem;align-items:flex-start}.above figure{max-width:min(100%,24rem)}
-@media(min-width:60rem){.one{display:grid;gap:.8rem;grid-template-columns:5fr 3fr;align-items:start}}
+align-items:start}.plots img{width:100%}
+.above{max-width:min(100%,26rem)}
 pre{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.8rem;overflow-x:auto;
 font-size:.85rem}
-</style><h1>$title</h1><div class="verdict tone-$tone">$verdict<small>$facts</small></div>
+</style><h1>$title</h1><div class="verdict tone-$tone">$verdict<small>$answer</small><small>$facts</small></div>
 <ul>$findings</ul>$first$plots$pictures$tables$tree</html>
 ''')

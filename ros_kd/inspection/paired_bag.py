@@ -56,7 +56,7 @@ def inspect_pairs(path: Path, store: MessageStore, style: Style, count: int) -> 
     cameras = tuple(camera for camera in bag.rig.cameras if len(store.stamps(camera.image)))
     return Inspected(Figures(
         path.name, Source.PAIRS, (int(stamps[-1]) - int(stamps[0])) / 1e9 if len(stamps) else 0.0,
-        int(stamps[0]) if len(stamps) else 0, size_of(path), storage_of(path), store.warnings, topics,
+        *([int(stamps[0])] * 2 if len(stamps) else [0, 0]), size_of(path), storage_of(path), store.warnings, topics,
         lidar_figures(bag.rig.points, [frame.scan for frame in pairs.frames], drawing.seen),
         tuple(_camera(pairs, camera) for camera in cameras),
         Pairing(len(bag), len(bag), tuple(_pairing(store, camera) for camera in cameras), rhythm=rhythm(stamps)),

@@ -11,6 +11,7 @@ from typing import Iterator
 import matplotlib
 import numpy as np
 
+from ros_kd.bags import layout
 from ros_kd.inspection.figures import CameraPairing, Curve, Figures, Topic
 
 matplotlib.use('Agg')
@@ -42,16 +43,18 @@ def plots(figures: Figures) -> Iterator[Plot]:
         if paired:
             yield Plot('Images after their scans: one narrow peak is a trigger, an even block a free-running camera',
                        _svg(_deltas(paired)))
-        active = [topic for topic in figures.topics if topic.activity is not None and topic.logged.regular]
+        topics = [topic for topic in figures.topics if topic.type != layout.CAMERA_INFO]
+        active = [topic for topic in topics if topic.activity is not None and topic.logged.regular]
         if active:
             yield Plot('Messages by time against the usual rate: dark = none, light = all, by log time',
-                       _svg(_activity(active)))
-        clocked = [topic for topic in figures.topics if topic.offsets is not None and topic.rhythm.regular]
+                       _svg(_activity(active, figures.logged)))
+        clocked = [topic for topic in topics if topic.offsets is not None and topic.rhythm.regular]
         if clocked:
             yield Plot('Header stamps minus log times around their median: flat is good, a slope is a drifting clock, '
-                       'a step a clock that was set, spikes downwards are late messages', _svg(_offsets(clocked)))
+                       'a step a clock that was set, spikes downwards are late messages',
+                       _svg(_offsets(clocked, figures.logged)))
         if figures.drive is not None and len(figures.drive.speeds.values) > 1:
-            yield Plot('Speed from the poses', _svg(_speed(figures.drive.speeds)))
+            yield Plot('Speed from the poses', _svg(_speed(figures.drive.speeds, figures.start)))
 
 
 def _svg(figure: Figure) -> bytes:
@@ -76,11 +79,10 @@ def _deltas(cameras: list[CameraPairing]) -> Figure:
     return figure
 
 
-def _activity(topics: list[Topic]) -> Figure:
+def _activity(topics: list[Topic], start: int) -> Figure:
     """Draw a strip for each topic, its name above it."""
     figure = Figure((_WIDTH, 0.5 + 0.38 * len(topics)), layout='constrained')
     axes = figure.subplots()
-    start = min(topic.activity.start for topic in topics)
     for row, topic in enumerate(topics):
         curve = topic.activity
         share = np.clip(np.array(curve.values) / topic.logged.usual_rate, 0, 1)[None]
@@ -91,15 +93,15 @@ def _activity(topics: list[Topic]) -> Figure:
     axes.set_yticks([])
     axes.spines['left'].set_visible(False)
     axes.set_ylim(len(topics) - 0.4, -0.5)
-    axes.set_xlim(0, max((topic.activity.start - start) / 1e9 + topic.activity.seconds[-1] for topic in topics))
+    ends = [((topic.activity.start - start) / 1e9, topic.activity.seconds[-1]) for topic in topics]
+    axes.set_xlim(min(left for left, _ in ends), max(left + length for left, length in ends))
     axes.set_xlabel('s')
     return figure
 
 
-def _offsets(topics: list[Topic]) -> Figure:
+def _offsets(topics: list[Topic], start: int) -> Figure:
     figure = Figure((_WIDTH, 1.3 * _ROW + 0.16 * len(topics)), layout='constrained')
     axes = figure.subplots()
-    start = min(topic.offsets.start for topic in topics)
     for topic in topics:
         values = np.array(topic.offsets.values)
         axes.plot((topic.offsets.start - start) / 1e9 + np.array(topic.offsets.seconds),
@@ -107,7 +109,7 @@ def _offsets(topics: list[Topic]) -> Figure:
                   f'({_median(topic.clock.median)})')
     axes.set_xlabel('s')
     axes.set_ylabel('ms')
-    figure.legend(loc='outside upper left', ncols=2, fontsize=8)
+    figure.legend(loc='outside upper left', fontsize=8)
     return figure
 
 
@@ -115,10 +117,10 @@ def _median(seconds: float) -> str:
     return f'{seconds:+.1f} s' if abs(seconds) >= 1 else f'{1e3 * seconds:+.1f} ms'
 
 
-def _speed(curve: Curve) -> Figure:
+def _speed(curve: Curve, start: int) -> Figure:
     figure = Figure((_WIDTH, _ROW), layout='constrained')
     axes = figure.subplots()
-    axes.plot(curve.seconds, curve.values, linewidth=1)
+    axes.plot((curve.start - start) / 1e9 + np.array(curve.seconds), curve.values, linewidth=1)
     axes.set_ylim(0)
     axes.set_xlabel('s')
     axes.set_ylabel('m/s')

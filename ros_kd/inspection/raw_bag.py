@@ -48,7 +48,7 @@ def inspect_raw(path: Path, store: MessageStore, settings: RawSettings, style: S
     begin = min((int(store.stamps(topic)[0]) for topic in graph), default=0)
     end = max((int(store.stamps(topic)[-1]) for topic in graph), default=0)
     found = _cameras(graph, settings.cameras)
-    common = Figures(path.name, Source.RAW, (end - begin) / 1e9, begin, size_of(path), storage_of(path),
+    common = Figures(path.name, Source.RAW, (end - begin) / 1e9, begin, begin, size_of(path), storage_of(path),
                      store.warnings, topics, cameras=orphans(graph, found))
     points = _points(graph, topics, settings.points)
     if not points:
@@ -60,7 +60,8 @@ def inspect_raw(path: Path, store: MessageStore, settings: RawSettings, style: S
     drawing = _drawn(path, settings, points, paired, style, count)
     at = contents.scans.stamps
     return Inspected(replace(
-        common, lidar=raw_lidar(store, points, contents.scans, drawing.seen),
+        common, start=int(at[0]) if len(at) else begin, logged=int(store.stamps(points)[0]),
+        lidar=raw_lidar(store, points, contents.scans, drawing.seen),
         cameras=tuple(raw_camera(store, camera.inputs, camera.calibrations) for camera in contents.cameras)
         + common.cameras, pairing=_pairing(contents, paired, topics, points, settings.slop),
         frames=frames(motion, {camera.inputs.name: camera.frame_id for camera in contents.cameras}, at,
@@ -146,8 +147,8 @@ def _late(lidar: Clock | None, camera: Clock | None) -> float | None:
 
 
 def _lost(report: SkipReport) -> tuple[tuple[str, int], ...]:
-    lost = [('fit worse than other scans', report.no_partner)] if report.no_partner else []
-    for what, counts in (('no image of', report.interval), ('no transform', report.no_transform),
-                         ('no calibration', report.no_calibration)):
+    lost = [('whose images fit other scans better', report.no_partner)] if report.no_partner else []
+    for what, counts in (('without image of', report.interval), ('without transform from', report.no_transform),
+                         ('without calibration on', report.no_calibration)):
         lost += [(f'{what} {which}', count) for which, count in counts.most_common()]
     return tuple(lost)

@@ -88,9 +88,9 @@ def _edge(edge: Edge, start: int) -> Iterator[Finding]:
     name = f'TF {edge.parent} -> {edge.child}'
     if edge.gaps:
         longest = max(edge.gaps, key=lambda gap: gap.seconds)
-        yield Finding(Severity.WARNING, f'{name} pauses {counted(len(edge.gaps), "time")} (more than 0.5 s), '
-                      f'for {longest.seconds:.1f} s at {(longest.start - start) / 1e9:.1f} s the longest: motion in '
-                      'between is a straight line from one pose to the next; check the odometry node')
+        yield Finding(Severity.WARNING, f'{name} has {counted(len(edge.gaps), "gap")} of more than 0.5 s, the '
+                      f'longest {longest.seconds:.1f} s at {(longest.start - start) / 1e9:.1f} s: motion in between is '
+                      'a straight line from one pose to the next; check the odometry node')
     if not edge.static and 1 < edge.count and edge.rate < SLOW:
         yield Finding(Severity.WARNING, f'{name} comes at {edge.rate:.1f} Hz only: between two poses the motion is '
                       'guessed; publish odometry at 20 Hz or more')

@@ -18,8 +18,11 @@ _YEAR_2001 = 10 ** 18  # ns
 _FREE = 0.010  # s of drift over a recording that matters
 
 
-def clock_findings(sensors: list[Topic], seconds: float) -> Iterator[Finding]:
-    """Judge the clocks of the sensors' topics (and /tf) against the recorder's, in a bag of so many seconds."""
+def clock_findings(sensors: list[Topic], begin: int, seconds: float) -> Iterator[Finding]:
+    """Judge the clocks of the sensors' topics (and /tf) against the recorder's.
+
+    begin: log time of the bag's beginning, ns. seconds: its length.
+    """
     clocked = [topic for topic in sensors if topic.clock is not None]
     far = [topic for topic in clocked if abs(topic.clock.median) > FAR and not topic.clock.jump]
     offsets = [topic.clock.median for topic in clocked]
@@ -32,7 +35,7 @@ def clock_findings(sensors: list[Topic], seconds: float) -> Iterator[Finding]:
             yield Finding(Severity.FAULT, f'{topic.name}: stamps are {_offset(topic.clock.median)} the log times, '
                           f'those of the other sensors are not, so nothing pairs: {_cause(topic.clock)}', topic.name)
     for topic in clocked:
-        yield from _jump(topic)
+        yield from _jump(topic, begin)
         if topic not in far and not topic.clock.jump and topic.clock.median > AHEAD:
             yield Finding(Severity.WARNING, f'{topic.name}: stamps are {1e3 * topic.clock.median:.0f} ms ahead of the '
                           'log times, but nothing is logged before it is measured: the sensor\'s clock is fast, or its '
@@ -71,11 +74,11 @@ def _cause(clock: Clock) -> str:
     return "the sensor's clock is not synchronised: run PTP or NTP on it, or let its driver stamp with the host's time"
 
 
-def _jump(topic: Topic) -> Iterator[Finding]:
+def _jump(topic: Topic, begin: int) -> Iterator[Finding]:
     if topic.clock.jump:
-        at = (topic.clock.jump_at - topic.clock.start) / 1e9
+        at = (topic.clock.jump_at - begin) / 1e9
         yield Finding(Severity.WARNING, f'{topic.name}: stamps jump by {topic.clock.jump:+.1f} s against the log times '
-                      f'{at:.1f} s after its first message: a clock was set while recording; pairs around it are lost. '
+                      f'at {at:.1f} s: a clock was set while recording; pairs around it are lost. '
                       'Wait for time synchronisation before recording')
 
 
@@ -114,8 +117,8 @@ def order_findings(topic: Topic) -> Iterator[Finding]:
                       'loop; those out of order are not used')
 
 
-def gap_findings(topic: Topic) -> Iterator[Finding]:
-    """Judge pauses and lost messages of a sensor."""
+def gap_findings(topic: Topic, begin: int) -> Iterator[Finding]:
+    """Judge pauses and lost messages of a sensor in a bag that begins at log time `begin`, ns."""
     rhythm = topic.rhythm
     if not rhythm.regular:
         if topic.count >= 5 and rhythm.usual_rate > 0:
@@ -125,8 +128,9 @@ def gap_findings(topic: Topic) -> Iterator[Finding]:
         return
     if rhythm.pauses:
         longest = max(rhythm.gaps, key=lambda gap: gap.seconds)
+        at = (longest.start - rhythm.start + topic.logged.start - begin) / 1e9
         yield Finding(Severity.WARNING, f'{counted(rhythm.pauses, "gap")} of more than 0.5 s on {topic.name}, the '
-                      f'longest {longest.seconds:.1f} s at {(longest.start - rhythm.start) / 1e9:.1f} s: the sensor, '
+                      f'longest {longest.seconds:.1f} s at {at:.1f} s: the sensor, '
                       'its cable or the disk stopped; no pairs there')
     unstamped = topic.order.zero if topic.order is not None else 0  # they are there, and said elsewhere
     missing = max(rhythm.missing - unstamped, 0)

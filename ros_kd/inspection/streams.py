@@ -85,10 +85,11 @@ def _offsets(stamps: np.ndarray, logged: np.ndarray) -> Curve:
 
 
 def _activity(logged: np.ndarray, rate: float) -> Curve | None:
-    """Return messages a second over time, in intervals of at least three usual periods; None for a few messages."""
+    """Return messages a second over time, in intervals of eight usual periods if there are many; None for a few."""
     seconds = (int(logged[-1]) - int(logged[0])) / 1e9
-    bins = min(_BINS, int(seconds * rate / 3))
-    if bins < 10:
+    periods = seconds * rate
+    if periods < 30:
         return None
+    bins = int(min(_BINS, max(10, periods / 8)))
     counts, edges = np.histogram((logged - logged[0]) / 1e9, bins)
     return Curve(int(logged[0]), tuple(edges.tolist()), tuple((counts * bins / seconds).tolist()))

@@ -12,6 +12,9 @@ from ros_kd.inspection.figures import Figures, Finding, Severity, Verdict
 from ros_kd.inspection.tables import Table, tables
 
 _MARKS = {Severity.FAULT: 'FAULT', Severity.WARNING: 'mend ', Severity.NOTE: 'note '}
+ANSWERS = {Verdict.GOOD: 'You can train on it.',
+           Verdict.FAULTS: 'You can train on it. Mend what is listed before the next drive.',
+           Verdict.UNUSABLE: 'You cannot train on it. Mend the faults and record again.'}
 _BRIEF = ('Pairing', 'Topics')
 
 
@@ -26,14 +29,14 @@ def facts(figures: Figures) -> str:
         parts.append(f'{figures.drive.distance:,.0f} m')
     if figures.bytes:
         parts.append(f'{figures.bytes / 1e6:,.1f} MB' if figures.bytes < 1e9 else f'{figures.bytes / 1e9:,.2f} GB')
-    if figures.start > 0:
-        parts.append(f'{datetime.fromtimestamp(figures.start // 10**9, timezone.utc):%Y-%m-%d %H:%M:%S} UTC')
+    if figures.logged > 0:
+        parts.append(f'{datetime.fromtimestamp(figures.logged // 10**9, timezone.utc):%Y-%m-%d %H:%M:%S} UTC')
     return ', '.join(parts)
 
 
 def summary(figures: Figures, verdict: Verdict, findings: tuple[Finding, ...]) -> str:
     """Return verdict, findings and the tables that matter most, for a terminal."""
-    lines = [f'{figures.name}: {verdict.value}', facts(figures), '']
+    lines = [f'{figures.name}: {verdict.value}. {ANSWERS[verdict]}', facts(figures), '']
     lines += [f'{_MARKS[finding.severity]} {finding.text}' for finding in findings] or ['nothing to mend']
     for table in tables(figures):
         if table.title in _BRIEF:

@@ -79,11 +79,12 @@ def _pairing(figures: Figures) -> Table | None:
         for camera in pairing.cameras)
     notes = [f'{pairing.pairs} pairs of {pairing.scans} scans.'] if figures.source is Source.RAW else \
         [f'{pairing.pairs} pairs.']
-    notes += ['Mean and best: mean |image - scan| of these pairs, and of the best possible ones of the two topics.'] \
+    notes += ['Mean size: of |image - scan|; best possible: that of the best pairs of the two topics.'] \
         if figures.source is Source.RAW else []
     notes += ['Scans without a pair: ' + ', '.join(f'{count} {reason}' for reason, count in pairing.lost) + '.'] \
         if pairing.lost else []
-    heads = ('camera', 'images', 'image - scan, ms', '5 %', '95 %', 'largest', 'mean', 'best', 'arrives later, ms')
+    heads = ('camera', 'images', 'image - scan, ms', '5 %', '95 %', 'largest', 'mean size', 'best possible',
+             'arrives later, ms')
     return Table('Pairing', heads, rows, note=' '.join(notes))
 
 

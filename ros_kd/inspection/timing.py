@@ -25,10 +25,10 @@ class Gap:
 class Rhythm:
     """How regular a stream is.
 
-    start: ns, the first stamp. rate: Hz, messages over time; usual_rate: Hz, of the median period. jitter_ms: the
-    middle 90 % of the periods are this far apart. wide_gaps, long_gaps: more than 1.5 and 3 median periods; pauses:
-    long ones of more than 0.5 s. missing: messages that would fill the gaps. gaps: the longest ten of the long ones, in
-    order of time.
+    start: ns, the first stamp. rate: Hz, messages over time; usual_rate: Hz, of the median period. wide_gaps,
+    long_gaps: more than 1.5 and 3 median periods; pauses: long ones of more than 0.5 s. jitter_ms: the middle 90 % of
+    the other periods are this far apart. missing: messages that would fill the gaps. gaps: the longest ten of the long
+    ones, in order of time.
     """
 
     count: int
@@ -46,7 +46,7 @@ class Rhythm:
     @property
     def regular(self) -> bool:
         """Whether there is a period that gaps can be told by."""
-        return self.count >= 5 and self.usual_rate > 0 and self.jitter_ms < 1000 / self.usual_rate
+        return self.count >= 5 and self.usual_rate > 0 and self.jitter_ms < 800 / self.usual_rate
 
 
 def rhythm(stamps: np.ndarray) -> Rhythm:
@@ -56,8 +56,8 @@ def rhythm(stamps: np.ndarray) -> Rhythm:
     if len(periods) == 0:
         return Rhythm(len(stamps), int(rising[0]) if len(rising) else 0)
     usual = float(np.median(periods))
-    low, high = np.percentile(periods, [5, 95])
     wide, long = periods > 1.5 * usual, np.nonzero(periods > 3 * usual)[0]
+    low, high = np.percentile(periods[~wide], [5, 95])
     longest = np.sort(long[np.argsort(-periods[long], kind='stable')[:10]])
     return Rhythm(len(stamps), int(rising[0]), float(len(periods) / (rising[-1] - rising[0]) * 1e9), 1e9 / usual,
                   float(high - low) / 1e6, float(periods.max()) / 1e9, int(wide.sum()), len(long),

@@ -43,7 +43,7 @@ def good() -> Figures:
                      Chain('camera left', 'lidar', 'left_optical', 600, 600),
                      Chain('fixed frame', 'lidar', 'odom', 600, 600)))
     drive = Drive(600, 540.0, Spread(7.0, 9.0, 11.0, 12.0), 0.05, 0, Curve(START, (0.0, 60.0), (9.0, 9.0)))
-    return Figures('drive', Source.RAW, 60.0, START, 10 ** 9, 'mcap', (), (
+    return Figures('drive', Source.RAW, 60.0, START, START + 10 * MS, 10 ** 9, 'mcap', (), (
         topic('/points', stamps()), topic('/front/image', stamps(), kind='sensor_msgs/msg/Image'),
         topic('/left/image', stamps(), kind='sensor_msgs/msg/Image')),
         Lidar('/points', 'lidar', 120_000, 0.0, 80.0, ('intensity', 'time', 'ring'), 0.4), cameras, pairing, frames, (),

@@ -90,7 +90,8 @@ def test_the_page_is_one_file_with_pictures_plots_and_tables_that_needs_nothing_
     page = inspect(drive.messages, '--frames', '3').page
     assert page.count('src="data:image/jpeg;base64,') == 3 * 3 and page.count('src="data:image/svg+xml;base64,') == 4
     assert '<script' not in page and 'http' not in page.replace('http-equiv', '')
-    assert 'Good<small>raw bag (' in page and '<h2>Frames</h2><pre>odom\n  base (' in page
+    assert 'Good<small>You can train on it.</small><small>raw bag (mcap), 60 pairs' in page
+    assert '<h2>Frames</h2><pre>odom\n  base (' in page
     assert page.count('<td class=n>') > 50
 
 
@@ -116,9 +117,9 @@ def test_dropped_images_are_counted_and_placed(inspect, drive: Drive) -> None:
 
     found = inspect([message for message in drive.messages if not lost(message)])
     assert found.code == 0
-    found.text('1 gap of more than 0.5 s on /rear/image_raw, the longest 1.6 s at 2.0 s')
+    found.text('1 gap of more than 0.5 s on /rear/image_raw, the longest 1.6 s at 1.9 s')
     found.text('/rear/image_raw: 30 messages', 'are missing')
-    found.text('of 60 scans', 'have no pair', 'no image of rear within 0.1 s')
+    found.text('of 60 scans', 'have no pair', 'without image of rear within 0.1 s')
 
 
 def test_odometry_that_ends_early_and_pauses_is_placed(inspect, drive: Drive) -> None:
@@ -129,7 +130,7 @@ def test_odometry_that_ends_early_and_pauses_is_placed(inspect, drive: Drive) ->
     found = inspect([message for message in drive.messages if known(message)])
     text = found.text('TF odom -> lidar is missing between 5.')
     assert f'of {SCANS} pairs' in text and 'too late' in text
-    found.text('TF odom -> base pauses 1 time (more than 0.5 s), for 1.5 s')
+    found.text('TF odom -> base has 1 gap of more than 0.5 s, the longest 1.5 s at 2.0 s')
 
 
 def test_a_camera_without_calibration_and_one_without_transform_are_told_apart(inspect, drive: Drive) -> None:

@@ -39,6 +39,11 @@ def test_jitter_is_the_width_of_the_middle_periods() -> None:
     assert found.jitter_ms == pytest.approx(13.7, abs=0.7) and found.regular and found.wide_gaps == 0
 
 
+def test_lost_messages_are_no_jitter() -> None:
+    found = rhythm(np.delete(_stream(200), np.arange(5, 195, 9)))
+    assert found.jitter_ms == 0 and found.wide_gaps == found.missing == 22 and found.regular
+
+
 def test_events_have_no_period_that_gaps_can_be_told_by() -> None:
     random = np.random.default_rng(1)
     assert not rhythm(START + np.cumsum(random.exponential(1e9, 300)).astype(np.int64)).regular
