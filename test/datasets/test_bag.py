@@ -69,6 +69,15 @@ def test_deskewing_needs_times_and_poses(bag, tmp_path):
         open_dataset(f'bag:{tmp_path}/still?deskew=yes')
 
 
+def test_an_unfinished_bag_is_read_with_a_warning(bag, tmp_path):
+    (tmp_path / 'killed').mkdir()
+    data = next(bag.glob('*.mcap')).read_bytes()
+    (tmp_path / 'killed' / 'killed_0.mcap').write_bytes(data[:len(data) * 2 // 3])  # no metadata.yaml, no index
+    with pytest.warns(UserWarning, match='killed'):
+        dataset = open_dataset(f'bag:{tmp_path}/killed')
+    assert [frame.points[0, 0] for frame in dataset] == list(range(len(dataset))) and len(dataset) >= 1
+
+
 def test_forked_workers_and_threads_share_a_bag(bag):
     from concurrent.futures import ThreadPoolExecutor
     from multiprocessing import get_context

@@ -248,6 +248,14 @@ def test_what_comes_after_a_jump_back_of_the_clock_is_not_mixed_with_what_was_be
                                atol=1e-6)
 
 
+def test_an_unfinished_raw_bag_is_read_and_the_report_says_so(write, drive, tmp_path):
+    file = next(write(drive.messages, 'sqlite').glob('*.db3'))
+    (tmp_path / 'killed').mkdir()
+    file.rename(tmp_path / 'killed' / 'killed_0.db3')
+    with pytest.warns(UserWarning, match='(?s)6 pairs of 6 scans.*killed has no metadata.yaml'):
+        assert len(open_dataset(f'bag:{tmp_path}/killed')) == 6
+
+
 @pytest.mark.parametrize('kept, text', [
     ((), r'no camera at all.*topics: none'), (('/front/image/compressed', '/front/camera_info'), 'no clouds on any'),
     (('/points',), 'no camera at all.*Cameras there are: none; topics: /points')])
