@@ -219,8 +219,9 @@ def test_broken_messages_are_counted_and_survived(write, drive):
     assert [frame.stamp for frame in dataset] == drive.scan_stamps
 
 
-@pytest.mark.parametrize('topic, text', [('/points', r'0 pairs of 0 scans\n  6 messages cannot be used: /points: damaged'),
-                                         ('/rear/image_raw', '6 scans: no image of rear within 0.1 s')])
+@pytest.mark.parametrize('topic, text', [
+    ('/points', r'0 pairs of 0 scans\n  6 messages cannot be used: /points: damaged'),
+    ('/rear/image_raw', '6 scans: no image of rear within 0.1 s')])
 def test_a_sensor_of_which_nothing_can_be_read_leaves_nothing(write, drive, topic, text):
     messages = [replace(message, raw=b'\0\1') if message.topic == topic else message for message in drive.messages]
     with pytest.raises(DatasetError, match=text):
