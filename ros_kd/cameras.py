@@ -48,9 +48,10 @@ class Camera:
         """Return the camera of the images that belong to a sensor_msgs/CameraInfo.
 
         info: any object with its attributes (rclpy's, rosbags', ROS 1's D K R P). K, P and the region of interest are
-        those of the full sensor; the image is the region, then binned, with pixel centres as image_geometry's
-        PinholeCameraModel has them. rectified: the image is of a topic image_rect*: P without distortion, to be used
-        with `rectification`; image_proc cuts the same region out of it whether or not do_rectify is set.
+        those of the full sensor; the image is the region, then binned as image_geometry's PinholeCameraModel has it:
+        pixel n is the sensor's pixel n * binning (where a camera averages instead, pixels are up to half a pixel off).
+        rectified: the image is of a topic image_rect*: P without distortion, to be used with `rectification`;
+        image_proc cuts the same region out of it whether or not do_rectify is set.
         Raises ValueError for an uncalibrated, unknown or impossible CameraInfo.
         """
         window = _Window.of(info)
@@ -89,6 +90,7 @@ class Camera:
             x, y, valid = self._bent(x, y, z)
             u, v = x * fx + cx, y * fy + cy
             u = u + y * skew if skew else u
+            u, v = u.astype(z.dtype, copy=False), v.astype(z.dtype, copy=False)  # numpy 1 widens for a huge fx
             valid &= (u > -0.5) & (u < self.width - 0.5) & (v > -0.5) & (v < self.height - 0.5)
         return u, v, valid
 
