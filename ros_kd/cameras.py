@@ -118,8 +118,9 @@ class Camera:
 @lru_cache(maxsize=256)
 def _frustum(width: int, height: int, K: tuple[float, ...], model: str,
              coefficients: tuple[float, ...]) -> np.ndarray | None:
-    inverse = np.linalg.inv(np.reshape(K, (3, 3)))
-    corners = np.array([[u, v, 1] for u in (-0.5, width - 0.5) for v in (-0.5, height - 0.5)]) @ inverse[:2].T
+    fx, skew, cx, _, fy, cy, *_ = K
+    sides = [((v - cy) / fy, u) for u in (-0.5, width - 0.5) for v in (-0.5, height - 0.5)]
+    corners = np.array([((u - cx - skew * y) / fx, y) for y, u in sides])
     low, high = distortion.straight_box(model, coefficients, corners.min(0), corners.max(0))
     if model == 'equidistant' and not np.isfinite(high).all():
         return None
