@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Sequence
@@ -54,9 +55,11 @@ def inspect(specification: str, style: Style, frames: int) -> Inspected:
     Raises ValueError (BagError, DatasetError) if there is none, or if it lacks what was asked for.
     """
     kind, path, options = parse(specification)
-    if kind == 'bag':
-        return _inspect_bag(path, options, style, frames)
-    return inspect_dataset(import_module(KINDS[kind]).open(path, options), style, frames)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # what readers warn of is among the figures
+        if kind == 'bag':
+            return _inspect_bag(path, options, style, frames)
+        return inspect_dataset(import_module(KINDS[kind]).open(path, options), style, frames)
 
 
 def _inspect_bag(path: Path, options: Options, style: Style, frames: int) -> Inspected:

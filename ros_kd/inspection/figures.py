@@ -152,7 +152,8 @@ class Frames:
 class CameraFigures:
     """A camera. width, height: of the calibration; image_width, image_height: of its images. roi: '' for the whole
     image. calibrations: how many different ones. bright, dark: share of pixels at the ends of the range, sharpness:
-    variance of the Laplacian of the grey image, all medians of sampled images. problem: why it cannot be used, or ''.
+    variance of the Laplacian of the grey image, all medians of sampled images. damaged: which of them cannot be read.
+    problem: why it cannot be used, or ''.
     """
 
     name: str
@@ -170,6 +171,7 @@ class CameraFigures:
     bright: float | None = None
     dark: float | None = None
     sharpness: float | None = None
+    damaged: str = ''
     problem: str = ''
 
 

@@ -50,11 +50,21 @@ def draw_spread(dataset: Sequence[PairedFrame], style: Style, count: int) -> Dra
         except BROKEN as error:
             drawing.broken.append(f'pair {number + 1} of {len(dataset)} cannot be read: {text_of(error)}')
             continue
+        _check(frame, style)
         try:
             drawing.drawn.append(draw(frame, style))
         except (ValueError, OSError) as error:
             drawing.broken.append(f'pair {number + 1} of {len(dataset)} cannot be drawn: {text_of(error)}')
     return drawing
+
+
+def _check(frame: PairedFrame, style: Style) -> None:
+    """Raise KeyError or ValueError for a style that does not fit the data set, which is no fault of a frame."""
+    for camera in style.cameras:
+        frame.view(camera)
+    for taxonomy in (frame.scan.taxonomy, *(view.taxonomy for view in frame.views)):
+        if taxonomy is not None and style.taxonomy is not None:
+            taxonomy.lookup_to(style.taxonomy)
 
 
 def text_of(error: Exception) -> str:
@@ -71,19 +81,25 @@ def camera_pairing(camera: str, deltas: np.ndarray) -> CameraPairing:
 
 def camera_of_views(name: str, views: Sequence[CameraView], topic: str = '', calibrations: int = 0) -> CameraFigures:
     """Return the figures of a camera from some of its views."""
-    images, problem = [], ''
+    images, bad = [], []
     for view in views:
         try:
             images.append(view.pixels.read())
         except BROKEN as error:
-            problem = problem or text_of(error)
+            bad.append(text_of(error))
     camera, look = views[0].camera, look_at(images)
     encoding = getattr(views[0].pixels, 'format', 'raw')
     K = camera.K
     return CameraFigures(name, topic, camera.model, camera.width, camera.height, tuple(
         float(value) for value in (K[0, 0], K[1, 1], K[0, 2], K[1, 2])), look.width if look else 0,
         look.height if look else 0, encoding, calibrations=calibrations, bright=look.bright if look else None,
-        dark=look.dark if look else None, sharpness=look.sharpness if look else None, problem=problem)
+        dark=look.dark if look else None, sharpness=look.sharpness if look else None,
+        damaged=damage(bad, len(views)), problem='' if images or not bad else bad[0])
+
+
+def damage(problems: list[str], looked_at: int) -> str:
+    """Return in words what is wrong with some of the images looked at, '' if nothing is."""
+    return f'{len(problems)} of {looked_at} images looked at cannot be read, such as {problems[0]}' if problems else ''
 
 
 def size_of(path: Path) -> int:

@@ -12,7 +12,7 @@ from ros_kd.inspection.figures import Curve, Drive, Mounting, Spread
 
 _STANDING, _IMPOSSIBLE = 0.3, 80.0  # m/s
 _GAP = 500_000_000  # ns between poses that are still interpolated
-_FROZEN = 50.0  # mm of motion that extrinsics must show
+_VARIES, _SAME = 20.0, 1e-3  # mm by which the motion must vary before it shows that extrinsics (mm, degrees) do not
 
 
 def drive(trajectory: Trajectory | None) -> Drive | None:
@@ -51,7 +51,7 @@ def mounting(camera: str, transforms: np.ndarray, image_stamps: np.ndarray, scan
         return None
     motion = 1e3 * float(np.linalg.norm(moved[:, :3, 3], axis=1).max())
     shift, turn = _differences(transforms @ extrinsics.invert(moved))
-    frozen = motion > _FROZEN and max(_differences(transforms)) < 1e-6
+    frozen = _differences(moved)[0] > _VARIES and max(_differences(transforms)) < _SAME
     return Mounting(camera, len(transforms), shift, turn, motion, frozen)
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,10 +109,8 @@ def _pair(contents: RawContents, motion: RawMotion, slop: float) -> _Paired:
 def _drawn(path: Path, settings: RawSettings, points: str, paired: _Paired, style: Style, count: int) -> Drawing:
     if not len(paired.pairs):
         return Drawing()
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # what it leaves out is in the figures
-        bag = RawBag(path, replace(settings, points=points,
-                                   cameras=tuple(camera.inputs.name for camera in paired.cameras)))
+    bag = RawBag(path, replace(settings, points=points,
+                               cameras=tuple(camera.inputs.name for camera in paired.cameras)))
     return draw_spread(bag, style, count)
 
 

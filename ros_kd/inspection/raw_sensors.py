@@ -14,7 +14,7 @@ from ros_kd.bags.pixels import compressed_pixels, image_pixels
 from ros_kd.bags.raw_headers import DAMAGED, Calibration, Calibrations, Headers
 from ros_kd.bags.store import MessageStore
 from ros_kd.inspection.figures import CameraFigures, Lidar
-from ros_kd.inspection.inspected import BROKEN, text_of
+from ros_kd.inspection.inspected import BROKEN, damage, text_of
 from ros_kd.inspection.samples import lidar_figures, look_at, spread
 
 _PAYLOADS = 8
@@ -38,7 +38,8 @@ def raw_camera(store: MessageStore, inputs: CameraInputs, calibrations: Calibrat
     broken = [entry for entry in known if isinstance(entry, str)]
     images, problems = _some(store, inputs.image, lambda message: _decoded(message, inputs.compressed))
     look = look_at([image for image, _ in images])
-    problem = f'{inputs.camera_info}: {broken[0]}' if broken and not usable else problems[0] if problems else ''
+    problem = f'{inputs.camera_info}: {broken[0]}' if broken and not usable else \
+        problems[0] if problems and not images else ''
     infos, _ = _some(store, inputs.camera_info, lambda message: message, 1)
     K = usable[0].camera.K if usable else None
     return CameraFigures(
@@ -47,7 +48,8 @@ def raw_camera(store: MessageStore, inputs: CameraInputs, calibrations: Calibrat
         None if K is None else (float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])),
         look.width if look else 0, look.height if look else 0, images[0][1] if images else '',
         _region(infos[0]) if infos else '', inputs.rectified, len(known), look.bright if look else None,
-        look.dark if look else None, look.sharpness if look else None, problem)
+        look.dark if look else None, look.sharpness if look else None, damage(problems, len(images) + len(problems)),
+        problem)
 
 
 def _decoded(message: Any, compressed: bool) -> tuple[Any, str]:

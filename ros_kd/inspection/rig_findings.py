@@ -19,6 +19,8 @@ def camera_findings(camera: CameraFigures) -> Iterator[Finding]:
     """Judge a camera's calibration and images."""
     if camera.problem:
         yield Finding(Severity.FAULT, f'camera {camera.name} cannot be used: {camera.problem}', camera.name)
+    elif camera.damaged:
+        yield Finding(Severity.WARNING, f'camera {camera.name}: {camera.damaged}')
     if camera.image_width and camera.width and (camera.image_width, camera.image_height) != (camera.width,
                                                                                              camera.height):
         yield Finding(Severity.FAULT, f'camera {camera.name}: its images are {camera.image_width}x'
@@ -31,7 +33,8 @@ def camera_findings(camera: CameraFigures) -> Iterator[Finding]:
         if share is not None and share > limit:
             yield Finding(Severity.WARNING, f'camera {camera.name}: {100 * share:.0f} % of its pixels are {what}: an '
                           'image network sees nothing there; check exposure, lens cap, dirt')
-    if camera.sharpness is not None and camera.sharpness < BLURRED and not (camera.dark or 0) > DARK:
+    dull = (camera.dark or 0) > DARK or (camera.bright or 0) > BRIGHT
+    if camera.sharpness is not None and camera.sharpness < BLURRED and not dull:
         yield Finding(Severity.WARNING, f'camera {camera.name}: images are blurred (variance of the Laplacian '
                       f'{camera.sharpness:.0f}; sharp ones have over 100): check focus and dirt')
 

@@ -15,6 +15,7 @@ _MARKS = {Severity.FAULT: 'FAULT', Severity.WARNING: 'mend ', Severity.NOTE: 'no
 ANSWERS = {Verdict.GOOD: 'You can train on it.',
            Verdict.FAULTS: 'You can train on it. Mend what is listed before the next drive.',
            Verdict.UNUSABLE: 'You cannot train on it. Mend the faults and record again.'}
+_YEAR_2000 = 946_684_800_000_000_000  # ns; data sets without stamps count from 0
 _BRIEF = ('Pairing', 'Topics')
 
 
@@ -29,7 +30,7 @@ def facts(figures: Figures) -> str:
         parts.append(f'{figures.drive.distance:,.0f} m')
     if figures.bytes:
         parts.append(f'{figures.bytes / 1e6:,.1f} MB' if figures.bytes < 1e9 else f'{figures.bytes / 1e9:,.2f} GB')
-    if figures.logged > 0:
+    if figures.logged > _YEAR_2000:
         parts.append(f'{datetime.fromtimestamp(figures.logged // 10**9, timezone.utc):%Y-%m-%d %H:%M:%S} UTC')
     return ', '.join(parts)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Iterator
 
 from ros_kd.inspection.figures import Figures, Source, Topic
-from ros_kd.inspection.timing import Clock
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Table:
 
 def tables(figures: Figures) -> Iterator[Table]:
     """Return the tables that the figures fill."""
-    makers = (_pairing, _topics, _stamps, _cameras, _lidar, _chains, _edges, _mountings, _drive)
+    makers = (_pairing, _topics, _stamps, _clocks, _cameras, _images, _lidar, _chains, _edges, _mountings, _drive)
     return (_filled(table) for maker in makers if (table := maker(figures)) is not None and table.rows)
 
 
@@ -49,23 +48,24 @@ def _stamps(figures: Figures) -> Table | None:
         return None
     rows = tuple(_stamp_row(topic) for topic in figures.topics if topic.order is not None and topic.rhythm.rate > 0)
     return Table('Stamps', ('topic', 'period, ms', 'jitter, ms', 'largest gap, s', 'gaps > 1.5 periods', '> 3 periods',
-                            'missing', 'repeated', 'backward', 'zero', 'stamp - log, ms', '5 %', '95 %', 'drift, ppm'),
-                 rows, note='Jitter: width of the middle 90 % of the periods. Stamp - log: median and percentiles; '
-                 'a little below zero is the time from measurement to recording.')
+                            'missing', 'repeated', 'backward', 'zero'),
+                 rows, note='Jitter: width of the middle 90 % of the periods, gaps left out.')
 
 
 def _stamp_row(topic: Topic) -> tuple[str, ...]:
     rhythm, order = topic.rhythm, topic.order
     return (topic.name, _number(1e3 / rhythm.usual_rate, 1), _number(rhythm.jitter_ms, 2),
             _number(rhythm.largest_gap, 2), str(rhythm.wide_gaps), str(rhythm.long_gaps), str(rhythm.missing),
-            str(order.repeated), str(order.backward), str(order.zero)) + _clock_row(topic.clock)
+            str(order.repeated), str(order.backward), str(order.zero))
 
 
-def _clock_row(clock: Clock | None) -> tuple[str, ...]:
-    if clock is None:
-        return ('',) * 4
-    return (*(_number(1e3 * value, 1) for value in (clock.median, clock.low, clock.high)),
-            _number(clock.drift, 1) if clock.drift else '0')
+def _clocks(figures: Figures) -> Table:
+    rows = tuple((topic.name, *(_number(1e3 * value, 1) for value in (topic.clock.median, topic.clock.low,
+                                                                      topic.clock.high)),
+                  _number(topic.clock.drift, 1) if topic.clock.drift else '0', _number(topic.clock.jump, 1)
+                  if topic.clock.jump else '') for topic in figures.topics if topic.clock is not None)
+    return Table('Clocks', ('topic', 'stamp - log time, ms', '5 %', '95 %', 'drift, ppm', 'jump, s'), rows,
+                 note='Median and percentiles; a little below zero is the time from measurement to recording.')
 
 
 def _pairing(figures: Figures) -> Table | None:
@@ -95,12 +95,16 @@ def _cameras(figures: Figures) -> Table:
         rows.append((camera.name, camera.model + (', rectified' if camera.rectified else ''), camera.encoding,
                      camera.roi or 'whole image', _pixels(camera.width, camera.height),
                      _pixels(camera.image_width, camera.image_height),
-                     *(tuple(_number(value, 1) for value in intrinsics) or ('',) * 4),
-                     _percent(camera.bright), _percent(camera.dark),
-                     _maybe(camera.sharpness, 0)))
+                     *(tuple(_number(value, 1) for value in intrinsics) or ('',) * 4)))
     return Table('Cameras', ('camera', 'model', 'encoding', 'region', 'calibrated for', 'images', 'fx', 'fy', 'cx',
-                             'cy', 'overexposed', 'black', 'sharpness'), tuple(rows), 4,
-                 'Sharpness: variance of the Laplacian of the grey image, 640 pixels wide.')
+                             'cy'), tuple(rows), 4)
+
+
+def _images(figures: Figures) -> Table:
+    rows = tuple((camera.name, _percent(camera.bright), _percent(camera.dark), _maybe(camera.sharpness, 0))
+                 for camera in figures.cameras if camera.bright is not None)
+    return Table('Images', ('camera', 'overexposed', 'black', 'sharpness'), rows,
+                 note='Of a few images. Sharpness: variance of the Laplacian of the grey image, 640 pixels wide.')
 
 
 def _lidar(figures: Figures) -> Table | None:
