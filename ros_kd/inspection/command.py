@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Sequence
 
+from ros_kd.arguments import without_ros_arguments
 from ros_kd.bags import layout
 from ros_kd.bags.store import open_store
 from ros_kd.datasets import KINDS, Options, parse
@@ -35,7 +36,7 @@ from ros_kd.projection import OcclusionFilter
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code. What is wrong with the arguments or the bag is said in one line."""
-    options = _parser().parse_args(_without_ros_arguments(sys.argv[1:] if args is None else args))
+    options = _parser().parse_args(without_ros_arguments(sys.argv[1:] if args is None else args))
     try:
         style = Style(tuple(name for name in options.cameras.split(',') if name),
                       None if options.no_occlusion else OcclusionFilter(),
@@ -107,13 +108,3 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f'{text}: expected a whole number above 0')
     return int(text)
-
-
-def _without_ros_arguments(args: Sequence[str]) -> list[str]:
-    """Drop what `ros2 run` and launch files add: --ros-args up to -- or the end."""
-    args = list(args)
-    while '--ros-args' in args:
-        start = args.index('--ros-args')
-        end = args.index('--', start) if '--' in args[start:] else len(args) - 1
-        del args[start:end + 1]
-    return args

@@ -145,7 +145,8 @@ def _late(lidar: Clock | None, camera: Clock | None) -> float | None:
 
 def _lost(report: SkipReport) -> tuple[tuple[str, int], ...]:
     lost = [('whose images fit other scans better', report.no_partner)] if report.no_partner else []
-    for what, counts in (('without image of', report.interval), ('without transform from', report.no_transform),
-                         ('without calibration on', report.no_calibration)):
+    for what, counts in (('without image of', report.interval), ('without calibration on', report.no_calibration)):
         lost += [(f'{what} {which}', count) for which, count in counts.most_common()]
-    return tuple(lost)
+    # Why, and when, is said with the frames.
+    return (*lost, *((f'without transform from {which.partition(": ")[0]}', count)
+                     for which, count in report.no_transform.most_common()))

@@ -69,7 +69,9 @@ def frame_findings(frames: Frames, start: int) -> Iterator[Finding]:
             where = ', '.join(f'{(gap.start - start) / 1e9:.1f} s and {(gap.start - start) / 1e9 + gap.seconds:.1f} s'
                               for gap in chain.missing[:3])
             more = f' and {len(chain.missing) - 3} more times' if len(chain.missing) > 3 else ''
-            yield Finding(Severity.WARNING, f'TF {chain.target} -> {chain.source} is missing between {where}{more}: '
+            some = chain.asked - chain.found > 0.01 * chain.asked
+            yield Finding(Severity.WARNING if some else Severity.NOTE,
+                          f'TF {chain.target} -> {chain.source} is missing between {where}{more}: '
                           f'{chain.asked - chain.found} of {chain.asked} pairs are lost or lack the motion between '
                           f'scan and image ({chain.reason})')
     for edge in frames.edges:

@@ -186,6 +186,7 @@ def test_a_gap_of_the_odometry_is_placed_and_its_pairs_are_counted() -> None:
     text = only(chained(Chain('fixed frame', 'base_link', 'odom', 600, 573, 'too late',
                               (Gap(START + 12_300 * MS, 2.7),))), Severity.WARNING)
     assert text.startswith('TF odom -> base_link is missing between 12.3 s and 15.0 s: 27 of 600 pairs')
+    only(chained(Chain('fixed frame', 'base_link', 'odom', 600, 598, 'too late', (Gap(START, 0.1),))), Severity.NOTE)
 
 
 def test_a_camera_without_a_transform_is_a_fault_if_it_is_the_only_one() -> None:
