@@ -42,7 +42,7 @@ def inspect_dataset(dataset: Dataset, style: Style, count: int) -> Inspected:
         cameras=_cameras(sample), pairing=Pairing(len(dataset), len(dataset), tuple(
             camera_pairing(name, _stamps(views) - np.array([stamp for stamp, _ in views], np.int64))
             for name, views in sample.views.items())),
-        mountings=_mountings(sample, dataset), drive=drive(dataset.trajectory),
+        mountings=_mountings(sample, dataset), fits=drawing.fits, drive=drive(dataset.trajectory),
         broken=tuple(dict.fromkeys(sample.broken + drawing.broken))), drawing.drawn)
 
 

@@ -206,6 +206,20 @@ class Mounting:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """Where edges of depth fit a camera's images best. right, down: pixels from where they fall. outlines: how many
+    points of edges were looked at in how many images; trusted: they are enough, and they agree.
+    """
+
+    camera: str
+    images: int
+    outlines: int
+    right: int
+    down: int
+    trusted: bool
+
+
+@dataclass(frozen=True)
 class Drive:
     """The vehicle's way. distance: m. speed: m/s. standing: share of the time below 0.3 m/s. jumps: poses that no
     vehicle can reach (above 80 m/s). speeds: over time.
@@ -274,6 +288,7 @@ class Figures:
     pairing: Pairing | None = None
     frames: Frames | None = None
     mountings: tuple[Mounting, ...] = ()
+    fits: tuple[Fit, ...] = ()
     drive: Drive | None = None
     broken: tuple[str, ...] = ()
 

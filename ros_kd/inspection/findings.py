@@ -9,8 +9,8 @@ from typing import Iterator
 
 from ros_kd.bags import layout
 from ros_kd.inspection.figures import CameraPairing, Figures, Finding, Frames, Pairing, Severity, Source, Verdict
-from ros_kd.inspection.rig_findings import (camera_findings, drive_findings, frame_findings, lidar_findings,
-                                            mounting_findings)
+from ros_kd.inspection.rig_findings import (camera_findings, drive_findings, fit_findings, frame_findings,
+                                            lidar_findings, mounting_findings)
 from ros_kd.inspection.stream_findings import clock_findings, counted, gap_findings, jitter_findings, order_findings
 
 FEW = 10  # pairs
@@ -41,6 +41,8 @@ def _all(figures: Figures) -> Iterator[Finding]:
         yield from camera_findings(camera)
     if figures.lidar is not None:
         yield from lidar_findings(figures.lidar, figures.drive)
+    for fit in figures.fits:
+        yield from fit_findings(fit)
     for mounting in figures.mountings:
         yield from mounting_findings(mounting)
     yield from drive_findings(figures)

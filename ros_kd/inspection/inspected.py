@@ -10,11 +10,15 @@ from typing import Sequence
 
 import numpy as np
 
+from ros_kd.alignment import Alignment, outlines
 from ros_kd.frames import CameraView, PairedFrame
 from ros_kd.inspection.drawing import DrawnFrame, Style, draw
-from ros_kd.inspection.figures import CameraFigures, CameraPairing, Figures, Histogram, Spread
+from ros_kd.inspection.figures import CameraFigures, CameraPairing, Figures, Fit, Histogram, Spread
 from ros_kd.inspection.samples import look_at, spread
+from ros_kd.projection import project
 
+_ALIGNED = 8  # frames at least whose edges of depth are compared
+_AGREED = 0.1  # contrast of an alignment
 # What a payload that is damaged or does not fit its calibration raises.
 BROKEN = (ValueError, OSError, KeyError)
 
@@ -29,10 +33,11 @@ class Inspected:
 
 @dataclass
 class Drawing:
-    """Frames drawn, and what could not be, in words."""
+    """Frames drawn, what could not be, in words, and how edges of depth fit the images."""
 
     drawn: list[DrawnFrame] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    alignments: dict[str, Alignment] = field(default_factory=dict)
 
     @property
     def seen(self) -> float | None:
@@ -41,10 +46,23 @@ class Drawing:
         return sum(view.visible for frame in self.drawn for view in frame.views) / points if points else None
 
 
+    @property
+    def fits(self) -> tuple[Fit, ...]:
+        """How edges of depth fit each camera's images."""
+        return tuple(Fit(camera, found.images, found.points, *found.offset, found.trusted and found.contrast > _AGREED)
+                     for camera, found in self.alignments.items() if found.images)
+
+    def align(self, frame: PairedFrame) -> None:
+        """Compare a frame's edges of depth with its images."""
+        edges = frame.points[outlines(frame.points)]
+        for view in frame.views:
+            self.alignments.setdefault(view.name, Alignment()).add(view.image(), project(edges, view).uv)
+
+
 def draw_spread(dataset: Sequence[PairedFrame], style: Style, count: int) -> Drawing:
     """Draw `count` frames spread over a data set. Raises ValueError if it lacks a camera or taxonomy of the style."""
-    drawing = Drawing()
-    for number in spread(len(dataset), count):
+    drawing, drawn = Drawing(), set(spread(len(dataset), count))
+    for number in sorted(drawn | set(spread(len(dataset), _ALIGNED))):
         try:
             frame = dataset[number]
         except BROKEN as error:
@@ -52,7 +70,9 @@ def draw_spread(dataset: Sequence[PairedFrame], style: Style, count: int) -> Dra
             continue
         _check(frame, style)
         try:
-            drawing.drawn.append(draw(frame, style))
+            drawing.align(frame)
+            if number in drawn:
+                drawing.drawn.append(draw(frame, style))
         except (ValueError, OSError) as error:
             drawing.broken.append(f'pair {number + 1} of {len(dataset)} cannot be drawn: {text_of(error)}')
     return drawing

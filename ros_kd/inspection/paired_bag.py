@@ -62,7 +62,7 @@ def inspect_pairs(path: Path, store: MessageStore, style: Style, count: int) -> 
         Pairing(len(bag), len(bag), tuple(_pairing(store, camera) for camera in cameras), rhythm=rhythm(stamps)),
         Frames(tree, (), ()) if tree else None,
         tuple(found for camera in cameras if (found := _mounting(store, camera, pairs.trajectory)) is not None),
-        drive(pairs.trajectory), tuple(dict.fromkeys(pairs.broken + drawing.broken))), drawing.drawn)
+        drawing.fits, drive(pairs.trajectory), tuple(dict.fromkeys(pairs.broken + drawing.broken))), drawing.drawn)
 
 
 def _tree(store: MessageStore) -> str:

@@ -65,7 +65,7 @@ def inspect_raw(path: Path, store: MessageStore, settings: RawSettings, style: S
         + common.cameras, pairing=_pairing(contents, paired, topics, points, settings.slop),
         frames=frames(motion, {camera.inputs.name: camera.frame_id for camera in contents.cameras}, at,
                       settings.fixed_frame),
-        drive=drive(motion.trajectory(at)), broken=(*broken, *drawing.broken)), drawing.drawn)
+        fits=drawing.fits, drive=drive(motion.trajectory(at)), broken=(*broken, *drawing.broken)), drawing.drawn)
 
 
 def _cameras(graph: dict[str, list[str]], wanted: tuple[str, ...]) -> list[CameraInputs]:

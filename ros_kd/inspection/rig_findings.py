@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ros_kd.inspection.figures import (CameraFigures, Chain, Drive, Edge, Figures, Finding, Frames, Lidar, Mounting,
-                                       Severity, Source)
+from ros_kd.inspection.figures import (CameraFigures, Chain, Drive, Edge, Figures, Finding, Fit, Frames, Lidar,
+                                       Mounting, Severity, Source)
 from ros_kd.inspection.stream_findings import counted
 
 BRIGHT, DARK, BLURRED = 0.25, 0.7, 15.0
 SLOW = 5.0  # Hz; odometry below it is a guess between two poses
 SHIFT, TURN = 20.0, 0.2  # mm, degrees
+NEAR, OFF = 6, 10  # pixels; a few are within what edges can tell
 
 
 def camera_findings(camera: CameraFigures) -> Iterator[Finding]:
@@ -110,6 +111,15 @@ def mounting_findings(mounting: Mounting) -> Iterator[Finding]:
         yield Finding(Severity.WARNING, f'camera {mounting.camera}: extrinsics vary by up to {mounting.shift:.0f} mm '
                       f'and {mounting.turn:.2f} degrees without the motion: the odometry jumps or lags, or a joint '
                       'moves; labels of thin things land beside them')
+
+
+def fit_findings(fit: Fit) -> Iterator[Finding]:
+    """Judge whether edges of depth lie on edges of the image; upright edges are most, so only sideways."""
+    if fit.trusted and abs(fit.right) >= NEAR:
+        yield Finding(Severity.WARNING if abs(fit.right) >= OFF else Severity.NOTE, f'camera {fit.camera}: edges of '
+                      f'depth fit its images best {abs(fit.right)} pixels further '
+                      f'{"right" if fit.right > 0 else "left"} (see the pictures): check the extrinsics; if it is so '
+                      'only while driving, the stamps')
 
 
 def drive_findings(figures: Figures) -> Iterator[Finding]:

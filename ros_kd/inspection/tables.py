@@ -23,7 +23,8 @@ class Table:
 
 def tables(figures: Figures) -> Iterator[Table]:
     """Return the tables that the figures fill."""
-    makers = (_pairing, _topics, _stamps, _clocks, _cameras, _images, _lidar, _chains, _edges, _mountings, _drive)
+    makers = (_pairing, _topics, _stamps, _clocks, _cameras, _images, _lidar, _chains, _edges, _mountings, _fits,
+              _drive)
     return (_filled(table) for maker in makers if (table := maker(figures)) is not None and table.rows)
 
 
@@ -140,6 +141,14 @@ def _mountings(figures: Figures) -> Table:
     return Table('Extrinsics', ('camera', 'pairs', 'spread, mm', 'spread, degrees', 'motion, mm'), rows,
                  note='Spread: largest difference to the median mounting, the motion between scan and image taken out. '
                       'Motion: the largest of those.')
+
+
+def _fits(figures: Figures) -> Table:
+    rows = tuple((fit.camera, str(fit.images), str(fit.outlines), f'{fit.right:+d}', f'{fit.down:+d}',
+                  'yes' if fit.trusted else 'no') for fit in figures.fits)
+    return Table('Edges of depth', ('camera', 'images', 'points of edges', 'fit best, pixels to the right', 'down',
+                                    'enough to judge'), rows,
+                 note='Zero where calibration and stamps are right; within 4 pixels is as good.')
 
 
 def _drive(figures: Figures) -> Table | None:

@@ -46,8 +46,8 @@ def good() -> Figures:
     return Figures('drive', Source.RAW, 60.0, START, START + 10 * MS, 10 ** 9, 'mcap', (), (
         topic('/points', stamps()), topic('/front/image', stamps(), kind='sensor_msgs/msg/Image'),
         topic('/left/image', stamps(), kind='sensor_msgs/msg/Image')),
-        Lidar('/points', 'lidar', 120_000, 0.0, 80.0, ('intensity', 'time', 'ring'), 0.4), cameras, pairing, frames, (),
-        drive)
+        Lidar('/points', 'lidar', 120_000, 0.0, 80.0, ('intensity', 'time', 'ring'), 0.4), cameras, pairing, frames,
+        drive=drive)
 
 
 def with_topic(figures: Figures, changed: Topic) -> Figures:

@@ -194,4 +194,6 @@ def test_a_real_drive_is_good(real_data: Path, tmp_path: Path, capsys) -> None:
     assert code == 0 and 'good' in capsys.readouterr().out
     figures = json.loads((tmp_path / 'a.json').read_text())
     assert figures['mountings'][0]['shift'] < 5 and 150 < figures['drive']['distance'] < 200
+    fit, = figures['fits']
+    assert fit['trusted'] and abs(fit['right']) <= 4 and fit['outlines'] > 3000
     assert 0.1 < figures['lidar']['seen'] < 0.2 and figures['cameras'][0]['sharpness'] > 100

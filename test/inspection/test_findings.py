@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from samples import MS, START, good, stamps, topic, with_topic
 
-from ros_kd.inspection.figures import (Chain, Curve, Drive, Edge, Figures, Mounting, Severity, Source, Spread, Verdict)
+from ros_kd.inspection.figures import (Chain, Curve, Drive, Edge, Figures, Fit, Mounting, Severity, Source, Spread,
+                                       Verdict)
 from ros_kd.inspection.findings import judge
 from ros_kd.inspection.timing import Gap, rhythm
 
@@ -249,6 +250,15 @@ def test_poses_that_jump_and_a_vehicle_that_stands() -> None:
 
     assert '3 of 600 poses jump' in only(drive(0.1, 3), Severity.WARNING)
     assert 'stands still for 80 % of the time' in only(drive(0.8, 0), Severity.NOTE)
+
+
+def test_edges_of_depth_that_fit_elsewhere() -> None:
+    def fitting(right: int, trusted: bool = True) -> Figures:
+        return replace(good(), fits=(Fit('front', 8, 4000, right, 0, trusted),))
+
+    assert 'edges of depth fit its images best 12 pixels further left' in only(fitting(-12), Severity.WARNING)
+    only(fitting(6), Severity.NOTE)
+    assert judge(fitting(4)) == judge(fitting(16, trusted=False)) == ((), Verdict.GOOD)
 
 
 # ---- presence
