@@ -48,19 +48,23 @@ def pair_stamps(stamps: Sequence[np.ndarray], *, max_interval: int | None = SLOP
 
 
 def best_pairs(one: np.ndarray, other: np.ndarray, max_interval: int = SLOP) -> np.ndarray:
-    """Return the optimum for two topics, as indices int64 [M, 2] into stamps (ns) that rise.
+    """Return the optimum for two topics, as indices int64 [M, 2] into their stamps (ns), in order of time.
 
     It has the most pairs within max_interval (ns) that do not cross and use no message twice, and of those the least
-    sum of |Δt|. Dynamic programming over the shorter topic: with V[i, j] for the first i and j messages,
-    V[i, j] = max(V[i−1, j], V[i, j−1], V[i−1, j−1] + worth of pair (i, j)), kept for the j within reach of i only.
-    Raises ValueError for stamps that do not rise.
+    sum of |Δt|.
     """
     one, other = np.asarray(one, np.int64), np.asarray(other, np.int64)
-    for stamps in (one, other):
-        if (np.diff(stamps) < 0).any():
-            raise ValueError(f'stamp {stamps[1:][np.diff(stamps) < 0][0]} follows a later one, expected rising stamps')
     if len(one) > len(other):
         return best_pairs(other, one, max_interval)[:, ::-1]
+    rows, columns = np.argsort(one, kind='stable'), np.argsort(other, kind='stable')
+    pairs = _best_of_rising(one[rows], other[columns], max_interval)
+    return np.stack([rows[pairs[:, 0]], columns[pairs[:, 1]]], 1)
+
+
+def _best_of_rising(one: np.ndarray, other: np.ndarray, max_interval: int) -> np.ndarray:
+    """Solve by dynamic programming: with V[i, j] for the first i and j messages,
+    V[i, j] = max(V[i−1, j], V[i, j−1], V[i−1, j−1] + worth of pair (i, j)), kept for the j within reach of i only.
+    """
     begins = np.searchsorted(other, one - max_interval)
     ends = np.searchsorted(other, one + max_interval, 'right')
     unit = len(one) ** 2 * max_interval // 2**62 + 1  # ns; keeps worths within int64
@@ -113,8 +117,8 @@ class PairingQuality:
 
 
 def rate_pairs(pairs: np.ndarray, one: np.ndarray, other: np.ndarray, max_interval: int = SLOP) -> PairingQuality:
-    """Return the quality of pairs, indices int64 [M, 2] into stamps (ns) that rise; of more topics, rate each camera
-    against the scans. Raises ValueError as `best_pairs`."""
+    """Return the quality of pairs, indices int64 [M, 2] into stamps (ns); of more topics, rate each camera against the
+    scans."""
     best = best_pairs(one, other, max_interval)
     return PairingQuality(len(pairs), len(best), _mean_delta(pairs, one, other), _mean_delta(best, one, other))
 

@@ -48,6 +48,8 @@ class Pairer(Generic[T]):
         self._last: list[int | None] = [None] * len(self.names)
 
     def _by_topic(self, what: str, values: Mapping[str, int]) -> list[int]:
+        if not isinstance(values, Mapping):
+            raise ValueError(f'{what} is {values!r}, expected ns by topic' + f' or {LEARN!r}' * (what == 'bounds'))
         if unknown := sorted(set(values) - set(self.names)):
             raise ValueError(f'{what} of {unknown}, expected some of {list(self.names)}')
         return [int(values.get(name, 0)) for name in self.names]
@@ -70,6 +72,12 @@ class Pairer(Generic[T]):
             if last is not None:
                 self._policy.bounds[topic] = self._learned[topic].add(stamp - last)
         sets = self._policy.add(topic, stamp, message)
+        self.pairs += len(sets)
+        return sets
+
+    def release(self) -> list[tuple[T, ...]]:
+        """Return the sets that are the best if no message follows soon, as in a lull of all topics; the rest stays."""
+        sets = self._policy.release()
         self.pairs += len(sets)
         return sets
 

@@ -99,12 +99,17 @@ class ApproximateTime(Generic[T]):
                 self._search(sets)
         return sets
 
-    def finish(self) -> list[tuple[T, ...]]:
-        """Return the sets that are the best now that no message follows; drop the rest."""
+    def release(self) -> list[tuple[T, ...]]:
+        """Return the sets that are the best if no message follows soon; the rest stays."""
         sets: list[tuple[T, ...]] = []
         while self._pivot >= 0:
             self._release(sets)
             self._search(sets)
+        return sets
+
+    def finish(self) -> list[tuple[T, ...]]:
+        """Return the sets that are the best now that no message follows; drop the rest."""
+        sets = self.release()
         self.reset(Reason.NO_PARTNER)
         return sets
 
@@ -250,6 +255,10 @@ class ExactTime(Generic[T]):
             return [tuple([partners[number] for number in range(self._topics)])]
         if len(self._order) > self.queue_size:
             self._drop_oldest(1, Reason.OVERFLOW)
+        return []
+
+    def release(self) -> list[tuple[T, ...]]:
+        """Return nothing: complete sets never wait."""
         return []
 
     def finish(self) -> list[tuple[T, ...]]:

@@ -53,17 +53,15 @@ class PairingFilter(SimpleFilter):
     def add(self, message: Any, topic: int) -> None:
         """Take a message of the input number `topic`."""
         stamp = self._guarded(self._stamp, message) or 0
-        with self._changed:
-            for messages in self.pairer.add(topic, stamp, message):
-                self._events.append(partial(self.signalMessage, *messages))
-        self._pass_on()
+        self._pass_on_all(partial(self.pairer.add, topic, stamp, message))
+
+    def release(self) -> None:
+        """A lull of all inputs: pass on what is the best if no message follows soon."""
+        self._pass_on_all(self.pairer.release)
 
     def finish(self) -> None:
         """No more messages come: pass on what is still a candidate, and return when all is passed on."""
-        with self._changed:
-            for messages in self.pairer.finish():
-                self._events.append(partial(self.signalMessage, *messages))
-        self._pass_on()
+        self._pass_on_all(self.pairer.finish)
         with self._changed:
             if self._signaller != threading.get_ident():
                 self._changed.wait_for(lambda: self._signaller is None)
@@ -72,6 +70,12 @@ class PairingFilter(SimpleFilter):
         """Pass a set on to each callback."""
         for callback, arguments in tuple(self.callbacks.values()):
             self._guarded(callback, *messages, *arguments)
+
+    def _pass_on_all(self, sets: Callable[[], list[tuple[Any, ...]]]) -> None:
+        with self._changed:
+            for messages in sets():
+                self._events.append(partial(self.signalMessage, *messages))
+        self._pass_on()
 
     def _later(self, callback: Callable[..., Any], *arguments: Any) -> None:
         self._events.append(partial(self._guarded, callback, *arguments))
