@@ -27,9 +27,13 @@ def run(name: str) -> None:
     try:
         status = import_module(name if '.' in name else f'ros_kd.nodes.{name}').main()
     except ModuleNotFoundError as error:
-        module = (error.name or '').partition('.')[0]
-        if module == 'ros_kd':
+        if (error.name or '').partition('.')[0] == 'ros_kd':
             raise
-        sys.exit(f'ros_kd {Path(sys.argv[0]).stem}: the Python module "{error.name}" is missing. To install it: '
-                 f'{_INSTALL.get(module, _ROS)}')
+        sys.exit(f'ros_kd {Path(sys.argv[0]).stem}: {missing_module(error)}')
     sys.exit(status)
+
+
+def missing_module(error: ModuleNotFoundError) -> str:
+    """Return a sentence that names the module and what installs it."""
+    module = (error.name or '').partition('.')[0]
+    return f'the Python module "{error.name}" is missing. To install it: {_INSTALL.get(module, _ROS)}'

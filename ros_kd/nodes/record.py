@@ -6,270 +6,228 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from message_filters import ApproximateTimeSynchronizer, SimpleFilter
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import Executor
-from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
-from std_msgs.msg import Header, String
-from tf2_msgs.msg import TFMessage
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import Bool, Empty
+from std_srvs.srv import Trigger
 
-from ros_kd.bags import BagError, layout
-from ros_kd.nodes import topics
+from ros_kd.bags import BagError
+from ros_kd.bags.writer import RawPair
 from ros_kd.nodes.ego_motion import EgoMotion
-from ros_kd.nodes.messages import to_time
-from ros_kd.nodes.pending import PendingPairs, Waits, check_output
-from ros_kd.nodes.record_inputs import CameraInputs, find_camera, find_cameras, sensor_qos
-from ros_kd.nodes.running import declare, run_job
-from ros_kd.nodes.silence import explain_silence, published
-from ros_kd.nodes.tally import Tally
+from ros_kd.nodes.paired_stream import PairedStream
+from ros_kd.nodes.record_health import recorder_status
+from ros_kd.nodes.record_parameters import NEXT, declare_record
+from ros_kd.nodes.recording_session import Session, check_output
+from ros_kd.nodes.running import explained, run_job
+from ros_kd.nodes.stream_parameters import declare_stream
 
-LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 DRAIN = 2.0  # seconds after the end in which pairs that wait may still be completed
+PAUSED, UNTRIGGERED = 'pairs while paused', 'pairs without a trigger'
 
 
-class RawMessage:
-    """Serialised bytes with the header that message_filters looks at."""
+class Recorder(LifecycleNode):
+    """Records while active: a new bag for each activation.
 
-    __slots__ = ('header', 'raw')
+    Services ~/start and ~/stop (activate, deactivate), ~/pause and ~/resume, ~/split (a new file of the bag),
+    ~/snapshot (write what is held in memory), all std_srvs/Trigger.
+    """
 
-    def __init__(self, raw: bytes) -> None:
-        self.header, self.raw = Header(stamp=to_time(layout.header_stamp(raw))), raw
-
-
-class Input(SimpleFilter):
-    """A sensor's topic: the subscription as a filter, and when it last had a message."""
-
-    def __init__(self, topic: str, kinds: tuple[str, ...], what: str) -> None:
-        super().__init__()
-        self.topic, self.kinds, self.what = topic, kinds, what
-        self.reliability: ReliabilityPolicy | None = None
-        self.last: float | None = None  # seconds of the recorder's clock
-        self.silent = False
-
-
-class Recorder(Node):
-    """Finds the cameras, subscribes without deserialising, pairs, and hands pairs to PendingPairs."""
-
-    def __init__(self) -> None:
-        super().__init__('record')
-        self._declare()
-        self._tally = Tally()
-        self._motion = EgoMotion(self, self._fixed_frame)
-        self._inputs: list[Input] = []
-        self._pending: PendingPairs | None = None
-        self._found: list[CameraInputs] = []
-        self._found_since = self._asked = time.monotonic()
-        self._sets = 0
-        self._said: set[str] = set()
+    def __init__(self, **options) -> None:
+        super().__init__('record', **options)
+        self._stream_parameters, self.parameters = declare_stream(self), declare_record(self)
+        check_output(self.parameters.output)
+        self._motion = EgoMotion(self, self._stream_parameters.fixed_frame, self._stream_parameters.base_frame)
+        self._stream: PairedStream | None = None
+        self._session: Session | None = None
+        self.paused, self._wanted = self.parameters.paused, 0
+        self._trigger = None
+        self.failed = self._configured = False
+        self._last_report = ''
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # runs on when simulated time stands still
-        self._discovery = self.create_timer(0.2, self._discover, clock=steady)
-        self.create_timer(0.02, self._flush, clock=steady)
-        self.create_timer(1.0, self._watch, clock=steady)
-        self.create_timer(5.0, lambda: self.get_logger().info(self._tally.line()), clock=steady)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._diagnose, clock=steady)
+        self.create_timer(5.0, self._say_state, clock=steady)
+        for name in ('start', 'stop', 'pause', 'resume', 'split', 'snapshot'):
+            self.create_service(Trigger, f'~/{name}', partial(self._serve, getattr(self, name)))
 
-    def _declare(self) -> None:
-        self._points = self._topic('points', declare(self, 'points', topics.POINTS, 'topic of the LiDAR'))
-        self._names = declare(self, 'cameras', [], 'cameras to record (<name>/image..., <name>/camera_info); empty: '
-                              'all that are published')
-        for name in self._names:
-            self._topic('cameras', name)
-        output = declare(self, 'output', '', 'folder of the bag; empty: ./pairs_<date>_<time>')
-        self._slop = declare(self, 'slop', 0.1, 'largest time between the messages of a pair, in seconds', 0.001, 10.0)
-        self._queue = declare(self, 'queue', 20, 'messages kept of each topic while looking for their pair', 1, 1000)
-        self._fixed_frame = declare(self, 'fixed_frame', 'odom', 'frame in which the motion between scan and image is '
-                                    'known; empty: leave the motion out')
-        labels = declare(self, 'record_labels', 'auto', "record the cameras' label images: auto = where they are "
-                         'published when recording begins', choices=('auto', 'off'))
-        self._with_labels = labels == 'auto'
-        self._max_pairs = declare(self, 'max_pairs', 0, 'end after so many pairs; 0 = never', 0, 2**31 - 1)
-        self._every = declare(self, 'every', 1, 'record every n-th pair', 1, 10000)
-        self._reliability = declare(self, 'qos_reliability', 'auto', 'reliability of the subscriptions: auto = '
-                                    'reliable where all publishers are', choices=('auto', 'reliable', 'best_effort'))
-        self._waits = Waits(
-            declare(self, 'tf_timeout', 5.0, 'seconds that a pair waits for transforms and calibration', 0.0, 60.0),
-            declare(self, 'label_timeout', 0.5, 'seconds that a pair waits for its label images', 0.0, 60.0))
-        self._input_timeout = declare(self, 'input_timeout', 5.0, 'seconds of silence on a topic before a warning', 0.1,
-                                      3600.0)
-        self._settle = declare(self, 'discovery_time', 1.0, 'seconds to wait for further cameras after finding one, '
-                               'with cameras empty', 0.0, 60.0)
-        output = output or f'pairs_{datetime.now():%Y-%m-%d_%H-%M-%S}'
-        self._output = check_output(Path(output).expanduser().absolute())
+    # ---- lifecycle
 
-    def _topic(self, parameter: str, name: str) -> str:
+    @explained
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Check that the output can be made."""
+        check_output(self._next_output())
+        self._configured = True
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Nothing is held."""
+        self._configured = False
+        return TransitionCallbackReturn.SUCCESS
+
+    @explained
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Listen, pair and record."""
+        self.failed = False
+        self._wanted = 0
+        self._stream = PairedStream(self, self._stream_parameters, self._motion, self)
+        self._session = Session(self.parameters, self._stream, self._motion.fixed_frame, self._next_output,
+                                self.get_logger())
+        if self.parameters.trigger_topic:
+            kind, callback = (Empty, self._want_next) if self.parameters.trigger == NEXT else (Bool, self._want_while)
+            self._trigger = self.create_subscription(kind, self.parameters.trigger_topic, callback, 10)
+        return super().on_activate(state)
+
+    @explained
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Write what waits, finish the bag and report."""
+        self._finish()
+        return super().on_deactivate(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As deactivation."""
+        self._finish()
+        return TransitionCallbackReturn.SUCCESS
+
+    def destroy_node(self) -> None:
+        """End an active recording first."""
+        self._finish()
+        super().destroy_node()
+
+    def _finish(self) -> None:
+        if self._stream is None:
+            return
+        if self._trigger is not None:
+            self.destroy_subscription(self._trigger)
+            self._trigger = None
+        self._stream.close()  # hands over the last pairs
+        session, self._stream, self._session = self._session, None, None
         try:
-            return self.resolve_topic_name(str(name))
-        except Exception as error:  # rclpy has one class for each reason
-            raise ValueError(f'parameter {parameter}: "{name}" is no name of a topic: {error}') from None
-
-    # ---- finding and subscribing
-
-    def _discover(self) -> None:
-        graph, now = published(self), time.monotonic()
-        if self._names:
-            found = [find_camera(self, name, graph) for name in self._names]
-            ready = all(found)
-        else:
-            found = find_cameras(self, graph)
-            if [camera.name for camera in found] != [camera.name for camera in self._found]:
-                self._found_since = now
-            ready = bool(found) and now - self._found_since >= self._settle
-        self._found = [camera for camera in found if camera is not None]
-        if ready and layout.CLOUD in graph.get(self._points, ()):
-            self.destroy_timer(self._discovery)
-            self._start(self._found)
-        elif now - self._asked >= self._input_timeout:
-            self._asked = now
-            self._say_missing(graph)
-
-    def _say_missing(self, graph: dict[str, list[str]]) -> None:
-        texts = []
-        if layout.CLOUD not in graph.get(self._points, ()):
-            texts.append(explain_silence(self, self._points, (layout.CLOUD,)))
-        known = {camera.name for camera in self._found}
-        for name in [name for name in self._names if name not in known]:
-            info = self.resolve_topic_name(topics.camera_info(name))
-            if layout.CAMERA_INFO not in graph.get(info, ()):
-                texts.append(explain_silence(self, info, (layout.CAMERA_INFO,)))
-            else:
-                texts.append(explain_silence(self, self.resolve_topic_name(topics.image(name)),
-                                             (layout.COMPRESSED, layout.IMAGE)))
-        if not self._names and not self._found:
-            texts.append('no camera: ' + explain_silence(self, self.resolve_topic_name('<camera>/camera_info'),
-                                                         (layout.CAMERA_INFO,)))
-        for text in texts:
-            self.get_logger().warning(f'no input within {self._input_timeout:g} s: {text}')
-
-    def _start(self, cameras: list[CameraInputs]) -> None:
-        if not self._with_labels:
-            cameras = [CameraInputs(c.name, c.image, c.compressed, c.camera_info, '', c.label_info) for c in cameras]
-        label_info = self.resolve_topic_name(topics.LABEL_INFO)
-        self._pending = PendingPairs(self._output, cameras, self._points, label_info, self._motion, self._tally,
-                                     self._waits, self._queue, self.get_logger())
-        self._inputs = [Input(self._points, (layout.CLOUD,), 'scans')]
-        self._sensor(PointCloud2, self._inputs[0])
-        for camera in cameras:
-            kind = layout.COMPRESSED if camera.compressed else layout.IMAGE
-            self._inputs.append(Input(camera.image, (kind,), f'images of {camera.name}'))
-            self._sensor(CompressedImage if camera.compressed else Image, self._inputs[-1])
-            self._subscribe(CameraInfo, camera.camera_info, self._pending.calibrations[camera.name].add)
-            if camera.labels:
-                self._subscribe(Image, camera.labels, self._pending.labels[camera.name].add)
-                self._subscribe(String, camera.label_info, partial(self._pending.latch, camera.label_info), LATCHED)
-        self._subscribe(String, label_info, partial(self._pending.latch, label_info), LATCHED)
-        self._subscribe(TFMessage, layout.TF_STATIC, partial(self._pending.latch, layout.TF_STATIC), LATCHED)
-        self._synchronizer = ApproximateTimeSynchronizer(self._inputs, self._queue, self._slop)
-        self._synchronizer.registerCallback(partial(self._on_pair, [camera.name for camera in cameras]))
-        self.get_logger().info(f'pairing {self._points} with ' + ', '.join(
-            camera.image + (' and its labels' if camera.labels else '') for camera in cameras))
-
-    def _subscribe(self, kind: type, topic: str, callback: Callable[[bytes], Any],
-                   qos: QoSProfile | None = None) -> None:
-        qos = qos or sensor_qos(self, topic, self._reliability, 2 * self._queue)
-        self.create_subscription(kind, topic, partial(self._guarded, topic, callback), qos, raw=True)
-
-    def _sensor(self, kind: type, source: Input) -> None:
-        qos = sensor_qos(self, source.topic, self._reliability, self._queue)
-        source.reliability = qos.reliability
-        self._subscribe(kind, source.topic, partial(self._on_message, source), qos)
-
-    def _guarded(self, topic: str, callback: Callable[[bytes], Any], raw: bytes) -> None:
-        """A message that cannot be understood is counted, said once, and survived."""
-        try:
-            callback(raw)
+            session.close()
         except BagError as error:
-            self._tally.dropped['bad messages'] += 1
-            if topic not in self._said:
-                self._said.add(topic)
-                self.get_logger().error(f'bad message on {topic}: {error} (said once for this topic)')
+            self.failed = True
+            self.get_logger().error(str(error))
+        self._last_report = session.report()
+        self.get_logger().info(self._last_report)
 
-    # ---- from message to pair
+    def _begin(self) -> bool:
+        steps = [self.trigger_activate] if self._configured else [self.trigger_configure, self.trigger_activate]
+        return all(step() == TransitionCallbackReturn.SUCCESS for step in steps)
 
-    def _on_message(self, source: Input, raw: bytes) -> None:
-        source.last, source.silent = self._seconds(), False
-        message = RawMessage(raw)
-        self._tally.received[source.what] += 1
-        source.signalMessage(message)
+    def _next_output(self) -> Path:
+        """Return the parameter output, or with _2, _3 ... once there is a bag of this run."""
+        output, number = self.parameters.output, 1
+        while output.exists():
+            number += 1
+            output = self.parameters.output.with_name(f'{self.parameters.output.name}_{number}')
+        return output
 
-    def _on_pair(self, cameras: list[str], scan: RawMessage, *images: RawMessage) -> None:
-        self._sets += 1
-        if (self._sets - 1) % self._every == 0:
-            self._pending.add(scan.raw, {name: image.raw for name, image in zip(cameras, images)})
+    # ---- pairs, from the stream
 
-    def _flush(self) -> None:
-        if self._pending is not None:
-            self._pending.flush(limit=self._max_pairs)
+    def take_pair(self, pair: RawPair) -> None:
+        """Record a pair, unless pause, trigger or selection leave it out."""
+        if self.paused:
+            self._stream.tally.left_out[PAUSED] += 1
+        elif self.parameters.trigger_topic and self._wanted <= 0:
+            self._stream.tally.left_out[UNTRIGGERED] += 1
+        elif self._session.take_pair(pair) and self.parameters.trigger == NEXT:
+            self._wanted -= 1
+
+    def take_latched(self, topic: str, raw: bytes) -> None:
+        """Record what holds from now on."""
+        self._session.take_latched(topic, raw)
+
+    def take_jump(self) -> None:
+        """Go on in a new bag: stamps rise within one."""
+        self._session.end_bag()
+
+    def _want_next(self, _: Empty) -> None:
+        self._wanted += 1
+
+    def _want_while(self, message: Bool) -> None:
+        self._wanted = int(message.data)
+
+    # ---- services
+
+    def _serve(self, action: Callable[[], str], _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            response.success, response.message = True, action()
+        except (BagError, RuntimeError) as error:
+            response.success, response.message = False, str(error)
+        return response
+
+    def start(self) -> str:
+        """Begin a new bag."""
+        if self._stream is not None:
+            raise RuntimeError('recording already')
+        if not self._begin():
+            raise RuntimeError('could not start; the log says why')
+        return f'recording to {self._next_output()}'
+
+    def stop(self) -> str:
+        """Finish the bag."""
+        self._active()
+        self.trigger_deactivate()
+        return self._last_report
+
+    def pause(self) -> str:
+        """Leave pairs out from now on."""
+        self._active()
+        self.paused = True
+        return 'paused'
+
+    def resume(self) -> str:
+        """Take pairs again."""
+        self._active()
+        self.paused = False
+        return 'recording'
+
+    def split(self) -> str:
+        """Begin a new file of the bag with the next pair."""
+        self._active().split()
+        return 'the next pair begins a new file'
+
+    def snapshot(self) -> str:
+        """Write the pairs held in memory."""
+        return self._active().snapshot()
+
+    def _active(self) -> Session:
+        if self._session is None:
+            raise RuntimeError('not recording: call ~/start first')
+        return self._session
 
     # ---- what the user gets to know
 
-    def _seconds(self) -> float:
-        """Simulated time where it is followed: a slow simulation is not a silent one."""
-        simulated = self.get_parameter('use_sim_time').value
-        return self.get_clock().now().nanoseconds * 1e-9 if simulated else time.monotonic()
+    def _say_state(self) -> None:
+        if self._session is not None:
+            self.get_logger().info(('paused; ' if self.paused else '') + self._session.line())
 
-    def _watch(self) -> None:
-        now = self._seconds()
-        for source in self._inputs:
-            if source.last is None or not 0 < source.last <= now:  # simulated time is 0 until /clock comes
-                source.last = now
-            if not source.silent and now - source.last > self._input_timeout:
-                source.silent = True
-                self.get_logger().warning(f'no message within {self._input_timeout:g} s: ' + explain_silence(
-                    self, source.topic, source.kinds, source.reliability))
-        self._publish_diagnostics()
-
-    def _publish_diagnostics(self) -> None:
-        tally, silent = self._tally, [source.topic for source in self._inputs if source.silent]
-        status = DiagnosticStatus(name='record: pairs', hardware_id=self.get_fully_qualified_name())
-        if not self._inputs or silent:
-            status.level = DiagnosticStatus.ERROR
-            status.message = f'silent: {", ".join(silent)}' if silent else 'looking for cameras and LiDAR'
-        else:
-            status.level = DiagnosticStatus.WARN if tally.dropped.total() else DiagnosticStatus.OK
-            status.message = f'{tally.pairs} pairs, {tally.rate:.1f}/s'
-        values = {'pairs': tally.pairs, 'output': self._output, **tally.received,
-                  **{f'lost: {reason}': count for reason, count in tally.dropped.items()}}
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        message = DiagnosticArray(status=[status])
+    def _diagnose(self) -> None:
+        message = DiagnosticArray(status=[recorder_status(self.get_fully_qualified_name(), self._stream, self._session,
+                                                          self.paused)])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
     # ---- the run
 
     def work(self, executor: Executor, stop: threading.Event) -> int:
-        """Record until `stop` is set or `max_pairs` are in the bag; return the exit status. Raises BagError."""
-        try:
-            while not stop.is_set() and not self._full():
-                executor.spin_once(timeout_sec=0.1)
-            deadline = time.monotonic() + min(self._waits.transforms, DRAIN)
-            while self._pending and not self._full() and time.monotonic() < deadline:
+        """Run until `stop` is set, `max_pairs` are recorded or the disk ends it; return 1 after an error."""
+        if self.parameters.autostart and not self._begin():
+            return 1
+        while not stop.is_set() and not (self._session is not None and self._session.ended()):
+            executor.spin_once(timeout_sec=0.1)
+        if self._stream is not None:
+            self._stream.finish()
+            deadline = time.monotonic() + min(self._stream_parameters.tf_timeout, DRAIN)
+            while self._stream is not None and self._stream.pending and time.monotonic() < deadline:
                 executor.spin_once(timeout_sec=0.02)
-            if self._pending is not None:
-                self._pending.flush(last_try=True, limit=self._max_pairs)
-        finally:
-            self._finish()
-        return 0
-
-    def _full(self) -> bool:
-        return 0 < self._max_pairs <= self._tally.pairs
-
-    def _finish(self) -> None:
-        size = 0
-        try:
-            size = self._pending.close() if self._pending is not None else 0
-        finally:
-            unpaired = self._tally.received['scans'] - self._sets
-            if unpaired > 0 and not self._full():
-                self._tally.dropped['scans without images in time'] += unpaired
-            self.get_logger().info(self._tally.report(self._output, size))
+        self._finish()
+        return int(self.failed)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from rclpy.duration import Duration
 from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
@@ -29,11 +29,11 @@ from ros_kd.frames import CameraView, PairedFrame
 from ros_kd.images import EncodedPixels, ImageFile
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.nodes import messages, topics
+from ros_kd.nodes.qos import LATCHED
 from ros_kd.nodes.running import declare, run_job
 from ros_kd.nodes.timeline import Event, LabelImages, laps, static_extrinsics, velocity
 from ros_kd.taxonomy import Taxonomy
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ACKNOWLEDGE = 5.0  # seconds that reliable readers have to confirm the last messages
 UNWATCHED = 3.0  # seconds that images may still find a reader once the points have one
 LINGER = 1.0  # seconds that the node then stays, for the others

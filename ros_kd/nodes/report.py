@@ -12,7 +12,6 @@ import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Float64, String
@@ -25,13 +24,13 @@ from ros_kd.images import EncodedPixels
 from ros_kd.label_sets import read_taxonomy
 from ros_kd.nodes import topics
 from ros_kd.nodes.messages import camera_from_info, from_time, transform_from_message
+from ros_kd.nodes.qos import LATCHED
 from ros_kd.nodes.running import declare
 from ros_kd.nodes.silence import explain_silence
 from ros_kd.pictures.report import Report, Shown
 from ros_kd.scores import Confusion
 from ros_kd.taxonomy import Taxonomy
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 _BUFFERED_IMAGES = 40
 _NEAR = 150_000_000  # ns between a scan and the images it is drawn with
 

@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 import threading
+import traceback
 from array import array
 from typing import Any, Callable, Protocol, Sequence
 
 import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+
+from ros_kd.nodes import missing_module
 
 
 class Job(Protocol):
@@ -66,6 +71,22 @@ def _items(value: Any) -> list:
     if isinstance(value, str):
         return [part for part in (part.strip(' \'"') for part in value.strip(' []').split(',')) if part]
     return list(value) if isinstance(value, (Sequence, array)) else [str(value)]
+
+
+def explained(transition: Callable) -> Callable:
+    """Log what a transition of a lifecycle node raises: rclpy only turns it into an error state, without a word."""
+    @functools.wraps(transition)
+    def wrapper(self: LifecycleNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(self, state)
+        except ModuleNotFoundError as error:
+            self.get_logger().error(missing_module(error))
+        except (ValueError, OSError) as error:
+            self.get_logger().error(str(error))
+        except Exception:
+            self.get_logger().error(f'{transition.__name__} failed:\n{traceback.format_exc()}')
+        return TransitionCallbackReturn.FAILURE
+    return wrapper
 
 
 def run_job(make: Callable[[], Job], name: str, args: Sequence[str] | None) -> int:

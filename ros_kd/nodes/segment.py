@@ -4,18 +4,17 @@
 
 from __future__ import annotations
 
-import functools
 import traceback
 from pathlib import Path
 from threading import Event
 from time import perf_counter
-from typing import Callable, Sequence
+from typing import Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64, String
@@ -26,29 +25,12 @@ from ros_kd.nodes.health import OVERTAKEN, UNWATCHED, Health
 from ros_kd.nodes.labelled_cloud import Dropped, IntensityScale, label_cloud
 from ros_kd.nodes.latest import LatestOnly
 from ros_kd.nodes.legend import legend_message, vision_label_info
-from ros_kd.nodes.running import run_job
+from ros_kd.nodes.qos import LATCHED
+from ros_kd.nodes.running import explained, run_job
 from ros_kd.nodes.segment_parameters import declare_parameters
 from ros_kd.nodes.silence import explain_silence
 
 SHIPPED = 'students/simulated.safetensors'
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
-
-def explained(transition: Callable) -> Callable:
-    """Log what a transition raises: rclpy only turns it into an error state, without a word."""
-    @functools.wraps(transition)
-    def wrapper(self: SegmentNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(self, state)
-        except ModuleNotFoundError as error:
-            self.get_logger().error(f'the Python module "{error.name}" is missing. To install it: '
-                                    'pip install torch safetensors')
-        except ValueError as error:
-            self.get_logger().error(str(error))
-        except Exception:
-            self.get_logger().error(f'{transition.__name__} failed:\n{traceback.format_exc()}')
-        return TransitionCallbackReturn.FAILURE
-    return wrapper
 
 
 class SegmentNode(LifecycleNode):

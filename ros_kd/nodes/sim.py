@@ -18,7 +18,7 @@ from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
 from rclpy.executors import Executor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
@@ -28,6 +28,7 @@ from ros_kd import clouds
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import Scan
 from ros_kd.nodes import messages, topics
+from ros_kd.nodes.qos import LATCHED
 from ros_kd.nodes.running import declare, run_job
 from ros_kd.nodes.timeline import velocity
 from ros_kd.world.camera import Exposure
@@ -37,7 +38,6 @@ from ros_kd.world.schedule import IMAGE, POSE, Due, limited, schedule
 from ros_kd.world.simulation import Simulation
 from ros_kd.world.worker import Worker
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 AHEAD = 8  # measurements that may be under way before they are due
 ACKNOWLEDGE = 5.0  # seconds that reliable readers have to confirm the last messages
 LINGER = 1.0  # seconds that the node then stays, for the others

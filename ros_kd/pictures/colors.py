@@ -30,6 +30,12 @@ def class_colors(labels: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
     return palette[np.minimum(labels.astype(np.intp), len(palette) - 1)]
 
 
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Return any image, uint8 or uint16, grey [H, W] or colour [H, W, 3], as uint8 [H, W, 3]."""
+    image = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
+    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
+
+
 def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """Return the image's value at the nearest pixel of each uv [M, 2] (inside the image): [M] or [M, channels]."""
     pixels = np.rint(uv).astype(np.int64)

@@ -11,19 +11,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
-import rclpy  # noqa: E402
 from drive import ROOT, NodeProcess, environment, write_drive  # noqa: E402
-from geometry_msgs.msg import TransformStamped  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from rosbags.rosbag2 import Reader  # noqa: E402
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2  # noqa: E402
-from tf2_msgs.msg import TFMessage  # noqa: E402
+from vehicle import CAMERA, Vehicle, wait_until  # noqa: E402
 
-from ros_kd import clouds  # noqa: E402
 from ros_kd.bags.reader import PairedBag  # noqa: E402
-from ros_kd.cameras import Camera  # noqa: E402
 from ros_kd.datasets import open_dataset  # noqa: E402
-from ros_kd.frames import Scan  # noqa: E402
 from ros_kd.images import ImageFile  # noqa: E402
 from ros_kd.nodes import messages  # noqa: E402
 from ros_kd.nodes.tally import Tally  # noqa: E402
@@ -42,7 +35,9 @@ def assert_recorded(read, written):
 
 def test_a_replayed_drive_is_recorded_whole(tmp_path):
     frames = write_drive(tmp_path / 'drive', 12)
-    with NodeProcess('record', 58, output=tmp_path / 'pairs', max_pairs=12) as record, \
+    # Without offsets, the closest set is that of the rear image 60 ms after the scan: it spans 60 ms, not 70.
+    with NodeProcess('record', 58, output=tmp_path / 'pairs', max_pairs=12,
+                     time_offsets='[front=0.03, rear=-0.04]') as record, \
             NodeProcess('replay', 58, dataset=tmp_path / 'drive', wait_for_subscribers=30) as replay:
         status, text = record.wait()
         assert status == 0, text
@@ -90,49 +85,9 @@ def test_the_launch_file_records_a_real_drive_and_ends_with_it(tmp_path, real_da
         assert read.views[0].labels().shape == read.views[0].image().shape[:2]
 
 
-class Vehicle:
-    """A best-effort vehicle with a raw camera under an unusual name, static transforms and no odometry."""
-
-    def __init__(self, domain):
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=domain)
-        self.node = rclpy.create_node('vehicle', context=self.context)
-        lossy = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self.points = self.node.create_publisher(PointCloud2, 'velodyne_points', lossy)
-        self.image = self.node.create_publisher(Image, 'cam0/image_color', lossy)
-        self.info = self.node.create_publisher(CameraInfo, 'cam0/camera_info', lossy)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        static = self.node.create_publisher(TFMessage, '/tf_static', latched)
-        transform = TransformStamped(child_frame_id='velodyne')
-        transform.header.frame_id = 'optical'
-        transform.transform.translation.z = 2.0
-        static.publish(TFMessage(transforms=[transform]))
-
-    def send(self, stamp, camera):
-        head = messages.header(stamp, 'velodyne')
-        scan = Scan(stamp, np.ones((5, 3), np.float32))
-        self.points.publish(messages.cloud_message(clouds.records_from_scan(scan), head))
-        head = messages.header(stamp + 1_000_000, 'optical')
-        self.image.publish(messages.image_message(np.zeros((32, 48, 3), np.uint8), head))
-        self.info.publish(messages.camera_info_message(camera, head))
-
-    def close(self):
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
-
-
-def wait_until(condition, what):
-    for _ in range(400):
-        if condition():
-            return
-        time.sleep(0.05)
-    pytest.fail(f'waited 20 s for {what}')
-
-
 def test_best_effort_sensors_without_odometry_are_recorded_and_bad_messages_survived(tmp_path):
     vehicle = Vehicle(60)
-    camera = Camera(48, 32, [[40, 0, 24], [0, 40, 16], [0, 0, 1]])
-    bad = messages.camera_info_message(camera, messages.header(0, 'optical'))
+    bad = messages.camera_info_message(CAMERA, messages.header(0, 'optical'))
     bad.k = [0.0] * 9
     with NodeProcess('record', 60, output=tmp_path / 'pairs', points='/velodyne_points', tf_timeout=0.5,
                      max_pairs=3) as record:
@@ -144,7 +99,7 @@ def test_best_effort_sensors_without_odometry_are_recorded_and_bad_messages_surv
         for number in range(200):
             if record.process.poll() is not None:
                 break
-            vehicle.send(1_000_000_000 + number * 100_000_000, camera)
+            vehicle.send(1_000_000_000 + number * 100_000_000)
             time.sleep(0.1)
         status, text = record.wait()
     vehicle.close()
@@ -178,12 +133,14 @@ def test_outputs_and_parameters_are_checked_before_anything_is_recorded(tmp_path
         assert status == 1 and expected in text and 'Traceback' not in text
 
 
-def test_the_report_says_what_was_lost_and_how_far_images_are_from_scans(tmp_path):
+def test_the_report_says_what_was_lost_and_how_far_images_are_from_scans():
     tally = Tally()
     for offset in (0.01, 0.02, 0.03):
         tally.add_pair({'front': offset})
     tally.received['scans'] += 5
-    tally.dropped['scans without images in time'] += 2
-    text = tally.report(tmp_path, 2_500_000)
+    tally.lost['scans without a pair (no partner)'] += 2
+    tally.unused['of front: overflow'] += 3
+    text = '\n'.join(tally.report())
     assert 'front: image - scan +20.0 ms on average, |Δt| median 20.0' in text and 'at most 30.0 ms' in text
-    assert 'lost: 2 scans without images in time' in text and '(2.5 MB)' in text and text.startswith('3 pairs')
+    assert 'lost: 2 scans without a pair (no partner)' in text and 'images of no pair: 3 of front: overflow' in text
+    assert text.startswith('3 pairs')

@@ -1,0 +1,44 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""Check calibration and time before a drive: points over the live images, the cloud in their colours, Δt, in RViz."""
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchDescription
+from launch.actions import LogInfo, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from ros_kd.nodes.launch_parts import (SOURCE_ARGUMENTS, SOURCE_SWITCHES, config, declared, end_with, sources, text,
+                                       transport)
+
+ARGUMENTS = (
+    ('cameras', '', 'cameras to check, separated by commas; empty: all that publish <camera>/camera_info'),
+    ('points', 'points', 'topic of the LiDAR'),
+    ('params_file', config('record.yaml'), 'YAML with all parameters'),
+    ('visualize', 'true', 'show the pictures in RViz, where it is installed'),
+)
+
+
+def rviz(context):
+    """RViz with the cloud and the pictures."""
+    if LaunchConfiguration('visualize').perform(context) != 'true':
+        return []
+    try:
+        get_package_prefix('rviz2')
+    except PackageNotFoundError:
+        return [LogInfo(msg='RViz is not installed here (package rviz2): the pictures are on /overlay/<camera>/image.')]
+    return [Node(package='rviz2', executable='rviz2', name='rviz2', output='log',
+                 arguments=['-d', config('overlay.rviz')],
+                 parameters=[{'use_sim_time': LaunchConfiguration('use_sim_time')}])]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The overlay, RViz, and on request what there is to see."""
+    node = Node(
+        package='ros_kd', executable='overlay', name='overlay', namespace=LaunchConfiguration('namespace'),
+        output='screen', parameters=[
+            LaunchConfiguration('params_file'), {name: text(name) for name in ('cameras', 'points')},
+            {'use_sim_time': LaunchConfiguration('use_sim_time')}])
+    return LaunchDescription([
+        *declared((*ARGUMENTS, *SOURCE_ARGUMENTS), SOURCE_SWITCHES), *transport(), node,
+        end_with(node, 'the overlay has ended'), *sources(), OpaqueFunction(function=rviz)])

@@ -1,0 +1,111 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where a stream's messages come from: cameras found in the ROS graph, and what is known of each topic."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from rclpy.logging import RcutilsLogger
+from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
+from rclpy.utilities import get_rmw_implementation_identifier
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+
+from ros_kd.bags import layout
+from ros_kd.bags.discovery import CameraInputs, find_camera, find_cameras
+from ros_kd.nodes import topics
+from ros_kd.nodes.silence import explain_silence, published
+from ros_kd.nodes.stream_parameters import StreamParameters
+
+SCANS = 'scans'
+CLASSES = {layout.CLOUD: PointCloud2, layout.IMAGE: Image, layout.COMPRESSED: CompressedImage}
+FAR = 10.0  # seconds between stamp and clock that are worth a word
+TAI = 37  # seconds that TAI, which PTP hardware counts, is ahead of UTC since 2017
+
+
+class RawMessage:
+    """Serialised bytes with their stamp (ns)."""
+
+    __slots__ = ('stamp', 'raw')
+
+    def __init__(self, raw: bytes) -> None:
+        self.stamp, self.raw = layout.header_stamp(raw), raw
+
+
+class Input:
+    """A sensor's topic, and when it last had a message (seconds of the node's clock). name: SCANS or the camera's."""
+
+    def __init__(self, name: str, topic: str, kind: str) -> None:
+        self.name, self.topic, self.kind = name, topic, kind
+        self.what = name if name == SCANS else f'images of {name}'
+        self.reliability: ReliabilityPolicy | None = None
+        self.last: float | None = None
+        self.silent = self._stamped = False
+
+    def check_stamp(self, stamp: int, now: int, log: RcutilsLogger) -> None:
+        """Say once if stamps (ns) are far from the clock."""
+        if self._stamped or stamp <= 0 or now <= 0:
+            return
+        self._stamped = True
+        late = (now - stamp) * 1e-9
+        if abs(late) > FAR:
+            cause = (f'. A PTP clock without the offset of {TAI} s between TAI and UTC does that: correct it in the '
+                     'driver' if abs(abs(late) - TAI) < 2 else ' (in order while a recording is played)')
+            log.warning(f'stamps on {self.topic} are {abs(late):.3f} s {"behind" if late > 0 else "ahead of"} the clock'
+                        f'{cause}')
+
+
+class Discovery:
+    """Looks for the LiDAR and the cameras until they are published; says what is missing meanwhile."""
+
+    def __init__(self, node: Node, parameters: StreamParameters) -> None:
+        self._node, self._parameters = node, parameters
+        self._found: list[CameraInputs] = []
+        self._changed: float | None = None
+
+    def look(self, now: float) -> list[CameraInputs] | None:
+        """Return the cameras once all that is wanted is there, else None. now: seconds of any steady clock."""
+        graph, names = published(self._node), self._parameters.cameras
+        resolve = self._node.resolve_topic_name
+        if names:
+            found = [find_camera(graph, name, resolve) for name in names]
+        else:
+            found = find_cameras(graph, self._node.get_namespace(), resolve)
+        found = [camera for camera in found if camera is not None]
+        if self._changed is None or [c.name for c in found] != [c.name for c in self._found]:
+            self._changed = now
+        self._found = found
+        settled = len(found) == len(names) if names else found and now - self._changed >= self._parameters.discovery_time
+        if not settled or layout.CLOUD not in graph.get(self._parameters.points, ()):
+            return None
+        return found if self._parameters.labels else [replace(camera, labels='') for camera in found]
+
+    def missing(self) -> list[str]:
+        """Say for each input that is not there what is published instead."""
+        node, graph, parameters = self._node, published(self._node), self._parameters
+        texts = []
+        if layout.CLOUD not in graph.get(parameters.points, ()):
+            texts.append(explain_silence(node, parameters.points, (layout.CLOUD,)))
+        known = {camera.name for camera in self._found}
+        for name in (name for name in parameters.cameras if name not in known):
+            info = node.resolve_topic_name(topics.camera_info(name))
+            if layout.CAMERA_INFO not in graph.get(info, ()):
+                texts.append(explain_silence(node, info, (layout.CAMERA_INFO,)))
+            else:
+                texts.append(explain_silence(node, node.resolve_topic_name(topics.image(name)),
+                                             (layout.COMPRESSED, layout.IMAGE)))
+        if not parameters.cameras and not self._found:
+            texts.append('no camera: ' + explain_silence(node, node.resolve_topic_name('<camera>/camera_info'),
+                                                         (layout.CAMERA_INFO,)))
+        return texts
+
+
+def transport_hint() -> str:
+    """Return what to set where Fast DDS runs with its small default shared memory, '' where all is well."""
+    names = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+    if 'fastrtps' not in get_rmw_implementation_identifier() or any(os.environ.get(name) for name in names):
+        return ''
+    return (f'{names[0]} is not set: large clouds and raw images may get lost in Fast DDS\' default shared memory. The '
+            'launch files set it to config/fastdds.xml; set it for the drivers, too')
