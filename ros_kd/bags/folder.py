@@ -26,6 +26,7 @@ class BagFolder:
         self.path, self.paths = path, []
         self._compression = compression
         self._entries: list[FileEntry] = []
+        self._listed = 0  # entries that metadata.yaml has
         self._finished_bytes = 0
         self._unsynced: list[McapFile] = []
         self._names_synced = False
@@ -36,13 +37,14 @@ class BagFolder:
     @property
     def size(self) -> int:
         """Bytes of all files."""
-        return self._finished_bytes + self.file_size
+        file = self._file
+        return self._finished_bytes + (file.size if file is not None else 0)
 
     @property
     def file_size(self) -> int:
-        """Bytes of the file that is being written."""
+        """Bytes of the file that is being written, with what its index takes later."""
         file = self._file
-        return file.size if file is not None else 0
+        return file.size + file.summary.chunk_bytes if file is not None else 0
 
     @property
     def file_start(self) -> int | None:
@@ -66,7 +68,12 @@ class BagFolder:
             late, self._unsynced = self._unsynced, [self._file]
             self._file = None
         _sync_and_close(late)
-        write_metadata(self.path, self._entries)
+        self._write_metadata()
+
+    def _write_metadata(self) -> None:
+        if self._listed < len(self._entries):
+            write_metadata(self.path, self._entries)
+            self._listed = len(self._entries)
 
     def sync(self) -> None:
         """Force all that was written onto the disk."""
@@ -91,7 +98,7 @@ class BagFolder:
         if not self._entries:
             self.path.rmdir()
             return
-        write_metadata(self.path, self._entries)
+        self._write_metadata()
         self.sync()
 
     def abandon(self) -> None:

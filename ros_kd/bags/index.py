@@ -179,7 +179,7 @@ def bag_files(path: Path) -> list[Path]:
         raise BagError(f'{path} holds compressed files {sorted(file.name for file in packed)}, in which no message can '
                        f'be found by itself: unpack them first with `zstd -d {path}/*.mcap.zstd`')
     files = sorted(path.glob('*.mcap'), key=_numbered) if path.is_dir() else [path]
-    if not files or not all(file.is_file() for file in files):
+    if not files or not all(file.is_file() and file.suffix == '.mcap' for file in files):
         raise BagError(f'no bag at {path}: expected an .mcap file, or a folder that holds such files')
     return files
 

@@ -21,6 +21,7 @@ from ros_kd.frames import CameraView, PairedFrame
 from ros_kd.taxonomy import Taxonomy
 
 COMPRESSIONS = ('none', 'zstd')
+_OVERHEAD = 256  # bytes, more than a message costs in a file beside itself
 _BODY = 12  # of a message with a header: CDR encapsulation and stamp come before
 
 
@@ -83,6 +84,7 @@ class PairedBagWriter:
     def __init__(self, path: Path | str, rig: layout.Rig, storage: Storage = Storage()) -> None:
         self.path, self.rig, self.pairs = Path(path), rig, 0
         self._storage, self._types, self._topics = storage, rig.types(), topics_of(rig)
+        self._described = sum(len(topic.channel.record()) + len(topic.schema.record()) for topic in self._topics.values())
         self._latched: dict[str, list[Raw]] = {layout.RIG: [codec.string(rig.to_json())]}
         self._due: list[tuple[str, Raw]] = []
         self._last_stamp = -1
@@ -136,7 +138,7 @@ class PairedBagWriter:
                 raise BagError(f'scan at {stamp} ns comes after one at {self._last_stamp} ns: stamps in a bag must '
                                'rise')
             messages = self._messages(pair, stamp)
-            if self._is_full(stamp, pair.size):
+            if self._is_full(stamp, messages):
                 self._folder.split()
             latched = self._due if self._folder.file_start is not None else \
                 [(topic, raw) for topic, known in self._latched.items() for raw in known]
@@ -161,10 +163,13 @@ class PairedBagWriter:
                     (topics.delta_t, codec.float64((image_stamp - stamp) * 1e-9))]
         return messages if view.labels is None else messages + [(topics.labels, view.labels)]
 
-    def _is_full(self, stamp: int, size: int) -> bool:
+    def _is_full(self, stamp: int, messages: list[tuple[str, Raw]]) -> bool:
         start, limits = self._folder.file_start, self._storage
-        return start is not None and (
-            0 < limits.max_bytes < self._folder.file_size + size or 0 < limits.max_seconds * 1e9 <= stamp - start)
+        if start is None:
+            return False
+        size = self._folder.file_size + sum(len(raw) + _OVERHEAD for _, raw in self._due + messages) \
+            + 2 * self._described  # in front of the messages and at the end of the file
+        return 0 < limits.max_bytes < size or 0 < limits.max_seconds * 1e9 <= stamp - start
 
     def write_frame(self, frame: PairedFrame) -> None:
         """Write a frame of any dataset; encoded images and image files keep their bytes. Raises as `write` does."""

@@ -33,8 +33,9 @@ class Contents:
 
     end: where the data end; only the summary, or what was torn, comes after. finished: the file has its summary. torn:
     bytes of incomplete records at the end. damaged: begin and end of broken stretches before it. cut: the last chunk is
-    the complete beginning of a torn one. unnamed: messages left out because their channel is lost. others: begin and
-    end of attachments and metadata.
+    the complete beginning of a torn one. unnamed: messages left out because their channel is lost. stale: chunks
+    whose head or message index does not fit their messages, which are whole (only looked for to verify). others: opcode,
+    begin and end of attachments and metadata.
     """
 
     schemas: dict[int, Schema] = field(default_factory=dict)
@@ -47,7 +48,8 @@ class Contents:
     damaged: list[tuple[int, int]] = field(default_factory=list)
     cut: bool = False
     unnamed: int = 0
-    others: list[tuple[int, int]] = field(default_factory=list)
+    stale: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    others: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 class Bytes:

@@ -42,6 +42,15 @@ def read_finished(file: int) -> Contents | None:
     return complete(window, contents, messages)
 
 
+def summary_is_wrong(file: int, messages: int) -> bool:
+    """Tell whether a finished file has a summary that does not list just so many messages."""
+    records = _summary(file) or []
+    if all(opcode != Op.STATISTICS for opcode, _ in records):
+        return False
+    listed = read_finished(file)
+    return listed is None or len(listed.messages) != messages
+
+
 def _summary(file: int) -> list[tuple[int, bytes]] | None:
     """Return opcode and content of the records of the summary; none if the footer says that there is no summary."""
     size = os.fstat(file).st_size

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class _Scan:
         self._inside: dict[int, np.ndarray] = {}  # messages of the chunks that were looked into
         self._unsure: set[int] = set()  # chunks before a broken stretch, where their index may have been
         self._outside: list[tuple[int, int, int, int]] = []
+        self._misdated: list[int] = []  # chunks whose head has other times than their messages
         self._tail = -1
 
     def run(self) -> Contents:
@@ -84,14 +86,19 @@ class _Scan:
             channel = Channel.parse(self._window.read(content, end - content))
             found.channels[channel.id] = channel
         elif opcode != Op.HEADER:
-            found.others.append((at, end))
+            found.others.append((opcode, at, end))
         found.end = end
 
     def _take_chunk(self, at: int) -> None:
-        row = row_of(ChunkHead.parse(self._window.read(at, HEAD)), at)
+        head, number = ChunkHead.parse(self._window.read(at, HEAD)), len(self._chunks)
         if self._verify:
-            self._note(self._look(row, len(self._chunks)), len(self._chunks))
-        self._chunks.append(row)
+            inside = self._look(row_of(head, at), number)
+            self._note(inside, number)
+            stamps = inside.messages['stamp'].tolist()
+            if stamps and not head.start <= min(stamps) <= max(stamps) <= head.end:
+                self._misdated.append(number)
+                head = replace(head, start=min(stamps), end=max(stamps))
+        self._chunks.append(row_of(head, at))
 
     def _look(self, row: tuple, number: int) -> Inside:
         """Return what a whole chunk holds. Raises Malformed where its checksum or its records are wrong."""
@@ -189,7 +196,10 @@ class _Scan:
             except Malformed:
                 found.damaged.append((self._chunks[number][0], _end(self._chunks[number])))
         outside = message_table(self._outside)
-        return complete(self._window, found, np.concatenate([outside, indexed, *self._inside.values()]))
+        complete(self._window, found, np.concatenate([outside, indexed, *self._inside.values()]))
+        if self._verify:
+            found.stale = np.union1d(_stale_indexes(self._file, found), self._misdated)
+        return found
 
 
 def _end(row: tuple) -> int:
@@ -200,3 +210,15 @@ def _end(row: tuple) -> int:
 
 def _with_index(row: tuple, size: int) -> tuple:
     return (*row[:4], row[4] + size, *row[5:])
+
+
+def _stale_indexes(file: int, contents: Contents) -> np.ndarray:
+    """Return the numbers of the chunks whose message index does not list just what is in them."""
+    numbers = np.nonzero(contents.chunks['indexes'])[0]
+    listed, broken = read_indexes(file, contents.chunks, numbers)
+    listed = listed[np.lexsort((listed['offset'], listed['chunk']))]
+    there = contents.messages[np.isin(contents.messages['chunk'], np.setdiff1d(numbers, broken))]
+    if np.array_equal(listed, there):
+        return broken
+    either, count = np.unique(np.concatenate([listed, there]), return_counts=True)
+    return np.union1d(either['chunk'][count == 1], broken)

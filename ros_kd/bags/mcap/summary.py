@@ -31,6 +31,11 @@ class Summary:
         """Messages of all channels."""
         return sum(self.counts.values())
 
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes that the places of the chunks take at the end of the file."""
+        return len(self._chunks)
+
     def add_chunk(self, offset: int, head: ChunkHead, indexes: bytes) -> None:
         """Add the chunk at `offset` in the file, with its Message Index records, which stand right after it."""
         length, places = head.length + head.size, b''
