@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--no-occlusion', action='store_true', help='draw hidden points too')
     parser.add_argument('--taxonomy', default='', help='map labels to this taxonomy, such as street-12')
     parser.add_argument('--radius', type=_positive, help='of a point, pixels (default: by the density of the points)')
-    parser.add_argument('--width', type=_positive, default=960, help='of a picture, pixels, at most (default: 960)')
+    parser.add_argument('--width', type=_positive, default=800, help='of a picture, pixels, at most (default: 800)')
     return parser
 
 

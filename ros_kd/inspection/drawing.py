@@ -28,7 +28,7 @@ class Style:
     occlusion: OcclusionFilter | None = OcclusionFilter()
     taxonomy: Taxonomy | None = None
     radius: int | None = None
-    width: int = 960
+    width: int = 800
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ from ros_kd.extrinsics import Trajectory
 from ros_kd.inspection.figures import Curve, Drive, Mounting, Spread
 
 _STANDING, _IMPOSSIBLE = 0.3, 80.0  # m/s
-_GAP = 500_000_000  # ns between poses that are still interpolated
+_GAP = 250_000_000  # ns between poses that are interpolated: a change of speed by 2 m/s² is 16 mm then
+_PAUSE = 5.0  # s between poses that belong to one drive
 _VARIES, _SAME = 20.0, 1e-3  # mm by which the motion must vary before it shows that extrinsics (mm, degrees) do not
 
 
@@ -22,7 +23,8 @@ def drive(trajectory: Trajectory | None) -> Drive | None:
     seconds = np.diff(trajectory.stamps) / 1e9
     steps = np.linalg.norm(np.diff(trajectory.poses[:, :3, 3], axis=0), axis=1)
     speeds = steps / seconds
-    possible = speeds < _IMPOSSIBLE
+    one_drive = seconds < _PAUSE
+    possible = one_drive & (speeds < _IMPOSSIBLE)
     spread = Spread.of(speeds[possible])
     if spread is None:
         return None
@@ -30,7 +32,8 @@ def drive(trajectory: Trajectory | None) -> Drive | None:
     start = int(trajectory.stamps[0])
     times = (trajectory.stamps[1:][possible] - start) / 1e9
     return Drive(len(trajectory.stamps), float(steps[possible].sum()), spread,
-                 float(seconds[possible & (speeds < _STANDING)].sum() / seconds.sum()), int((~possible).sum()),
+                 float(seconds[possible & (speeds < _STANDING)].sum() / seconds[one_drive].sum()),
+                 int((one_drive & ~possible).sum()),
                  Curve(start, tuple(times[::step].tolist()), tuple(speeds[possible][::step].tolist())))
 
 

@@ -17,7 +17,7 @@ from ros_kd.inspection.plots import Plot
 from ros_kd.inspection.summary import ANSWERS, facts
 from ros_kd.inspection.tables import Table
 
-_QUALITY = 82
+_QUALITY = 80
 _TONES = {Verdict.GOOD: 'good', Verdict.FAULTS: 'warning', Verdict.UNUSABLE: 'fault'}
 _MARKS = {Severity.FAULT: 'Fault', Severity.WARNING: 'Mend', Severity.NOTE: 'Note'}
 

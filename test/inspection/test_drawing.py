@@ -82,7 +82,7 @@ def test_an_unknown_camera_is_named() -> None:
 def test_real_scans_colour_the_picture(real_data: Path) -> None:
     folder = real_data / 'pandaset' / '002'
     frame = open_dataset(f'pandaset:{folder}')[0]
-    view, = draw(frame, Style(cameras=('front_camera',), taxonomy=get_taxonomy('street-12'))).views
+    view, = draw(frame, Style(('front_camera',), taxonomy=get_taxonomy('street-12'), width=960)).views
     image = cv2.imread(str(folder / 'front_camera' / '00.jpg'))[..., ::-1]
     assert len(view.pictures) == 2
     changed = np.abs(view.pictures[0].pixels.astype(int) - image).max(2) > 60
