@@ -68,7 +68,8 @@ class Paired:
 
 def sensor(random: np.random.Generator, rate: float, late: float, *, jitter: float = 0.2, loss: float = 0.0,
            bunch: float = 0.0, phase: float | None = None, slip: float = 2e-3) -> Topic:
-    """Simulate a topic. rate in Hz; in ms: how late messages arrive, deviation of the stamps, interval of deliveries."""
+    """Simulate a topic. rate: Hz. late, jitter, bunch: ms by which messages arrive late, by which stamps deviate, and
+    between deliveries. phase: ns."""
     period = 1e9 / rate * (1 + random.uniform(-slip, slip))
     times = np.arange(0, SECONDS * 1e9, period) + (random.uniform(0, period) if phase is None else phase)
     stamps = np.maximum.accumulate(times + random.normal(0, jitter * MS, len(times)))
