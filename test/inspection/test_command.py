@@ -132,6 +132,17 @@ def test_an_unfinished_bag_is_inspected_and_said_to_be(inspect, tmp_path: Path, 
     assert any('finish' in text for text in mended(figures)), mended(figures)
 
 
+def test_a_bag_whose_first_pair_is_not_whole_is_useless_but_inspected(inspect, tmp_path: Path, capsys) -> None:
+    inspect([frame(number) for number in range(2)])
+    storage = next((tmp_path / 'pairs').glob('*.mcap'))
+    whole = storage.read_bytes()
+    for kept in (len(whole) // 3, 6000):
+        storage.write_bytes(whole[:kept])
+        code = command.main([str(tmp_path / 'pairs'), '--out', str(tmp_path / 'b.html')])
+        captured = capsys.readouterr()
+        assert code in (1, 2) and (captured.err.count('\n') == 1 or 'not usable' in captured.out)
+
+
 def test_a_data_set_tells_what_it_can(tmp_path: Path, capsys) -> None:
     folder = tmp_path / 'sequence'
     for part in ('velodyne', 'labels', 'image_2'):

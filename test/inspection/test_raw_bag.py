@@ -198,3 +198,39 @@ def test_transforms_that_loop_do_not_stop_the_inspection(inspect, drive: Drive) 
     found = inspect(drive.messages + loop)
     assert found.code == 1 and found.page
     found.text('form a loop')
+
+
+def test_a_bag_without_lidar_without_cameras_or_without_anything_is_useless_but_inspected(inspect, drive: Drive) -> None:
+    found = inspect(drive.without('/points'))
+    assert found.code == 1 and {camera['name'] for camera in found.figures['cameras']} == {'front', 'rear'}
+    found.text('no LiDAR: no scans of sensor_msgs/PointCloud2')
+    found = inspect([message for message in drive.messages if message.topic in ('/points', '/tf')])
+    assert found.code == 1 and found.figures['lidar']['points'] == 50
+    found.text('no camera: expected images')
+    assert inspect([message for message in drive.messages if message.topic == '/tf_static']).code == 1
+    assert inspect([]).code == 1
+
+
+def test_an_unfinished_raw_bag_is_inspected_and_said_to_be(drive: Drive, tmp_path: Path, capsys) -> None:
+    bag = write_bag(tmp_path / 'bag', drive.messages)
+    (bag / 'metadata.yaml').unlink()
+    storage = next(bag.glob('*.mcap'))
+    storage.write_bytes(storage.read_bytes()[:-100_000])
+    code = command.main([str(bag), '--out', str(tmp_path / 'page.html')])
+    out = capsys.readouterr().out
+    assert code == 0 and 'was not finished' in out and 'usable with faults' in out
+
+
+def test_damaged_messages_are_counted_and_the_others_used(inspect, drive: Drive) -> None:
+    cut = 0
+
+    def damaged(message: Message) -> Message:
+        nonlocal cut
+        if message.topic != '/points':
+            return message
+        cut += 1
+        return replace(message, raw=bytes(message.raw)[:60]) if cut % 20 == 1 else message
+
+    found = inspect([damaged(message) for message in drive.messages])
+    assert found.code == 0 and found.figures['lidar']['points'] == 50
+    found.text('pair 1 of 60 cannot be read', '/points')
