@@ -109,8 +109,10 @@ class BagIndex:
         if opcode != Op.MESSAGE or logged != stamp or length < 0:
             raise BagError(f'{self.path} is damaged: no message on {topic} at {stamp} ns, where the index has one; '
                            f'`ros2 run ros_kd recover {self.path} --out NEW` saves the others')
-        data = os.pread(file, length, offset + MESSAGE.size) if size is None and not chunk['compression']             else record[MESSAGE.size:MESSAGE.size + (length if size is None else min(size, length))]
-        if size is None and len(data) != length:
+        wanted = length if size is None else min(size, length)
+        data = record[MESSAGE.size:MESSAGE.size + wanted] if chunk['compression'] or size is not None \
+            else os.pread(file, wanted, offset + MESSAGE.size)
+        if len(data) != wanted:
             raise BagError(f'{self.path} ends within a message on {topic}: the file was cut short; copy it again')
         return data
 
@@ -153,7 +155,8 @@ class BagIndex:
                       f'of {file} are damaged and left out; `ros2 run ros_kd recover {self.path} --out NEW` makes a '
                       'whole bag of the rest')
         elif not contents.finished:
-            lost = f'{contents.torn} bytes at its end, which are not whole, are left out' if contents.torn else                 'nothing is lost but its index'
+            lost = 'nothing is lost but its index' if not contents.torn else \
+                f'{contents.torn} bytes at its end, which are not whole, are left out'
             self._say(f'{file} was not finished: {lost}; `ros2 run ros_kd recover {self.path}` finishes it')
         if contents.unnamed:
             self._say(f'{contents.unnamed} messages of {file} are left out: what topic they are of is lost')

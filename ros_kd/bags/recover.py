@@ -63,8 +63,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code. What is wrong with the arguments or the bag is said in one line."""
     parser = argparse.ArgumentParser(prog='recover', description='Make an unfinished or damaged bag whole.')
     parser.add_argument('bag', help='folder of a bag, or an .mcap file')
-    parser.add_argument('--out', default='', help='write a new bag there and leave this one as it is; needed where more '
-                                                  'than the end of a file is damaged')
+    parser.add_argument('--out', default='', help='write a new bag there and leave this one as it is; needed where '
+                                                  'more than the end of a file is damaged')
     options = parser.parse_args(without_ros_arguments(sys.argv[1:] if args is None else args))
     try:
         return recover(Path(options.bag).expanduser(), Path(options.out).expanduser() if options.out else None)

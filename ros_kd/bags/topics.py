@@ -1,7 +1,6 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""The topics of a rig as an mcap file describes them: message definitions, and the quality of service to play them with.
-"""
+"""The topics of a rig as an mcap file describes them: definitions, and how to play them (quality of service)."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ class PairedBagWriter:
     def __init__(self, path: Path | str, rig: layout.Rig, storage: Storage = Storage()) -> None:
         self.path, self.rig, self.pairs = Path(path), rig, 0
         self._storage, self._types, self._topics = storage, rig.types(), topics_of(rig)
-        self._described = sum(len(topic.channel.record()) + len(topic.schema.record()) for topic in self._topics.values())
+        self._described = sum(len(part.record()) for topic in self._topics.values()
+                              for part in (topic.channel, topic.schema))
         self._latched: dict[str, list[Raw]] = {layout.RIG: [codec.string(rig.to_json())]}
         self._due: list[tuple[str, Raw]] = []
         self._last_stamp = -1
@@ -158,8 +159,8 @@ class PairedBagWriter:
         topics, image_stamp = self.rig.camera(view.camera), layout.header_stamp(view.image)
         self.latch(topics.camera_info, view.camera_info)
         frame = layout.header_frame(view.image) or topics.frame_id
-        messages = [(topics.image, view.image),
-                    (topics.extrinsics, codec.transform(view.lidar_to_camera, image_stamp, frame, self.rig.lidar_frame)),
+        extrinsics = codec.transform(view.lidar_to_camera, image_stamp, frame, self.rig.lidar_frame)
+        messages = [(topics.image, view.image), (topics.extrinsics, extrinsics),
                     (topics.delta_t, codec.float64((image_stamp - stamp) * 1e-9))]
         return messages if view.labels is None else messages + [(topics.labels, view.labels)]
 

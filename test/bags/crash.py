@@ -44,7 +44,8 @@ def pair(number: int) -> RawPair:
 def killed_writer(path: Path, seed: int, longest: float = 0.3) -> list[int]:
     """Let a child write to the bag `path`, and kill it; return the numbers of the pairs that `write` returned for."""
     chance = random.Random(seed)
-    child = subprocess.Popen([sys.executable, __file__, str(path), str(seed)], stdout=subprocess.PIPE, env=environment())
+    child = subprocess.Popen([sys.executable, __file__, str(path), str(seed)], stdout=subprocess.PIPE,
+                             env=environment())
     acknowledged = child.stdout.read(4)
     time.sleep(chance.uniform(0, longest))
     child.kill()

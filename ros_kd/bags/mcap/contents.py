@@ -18,8 +18,8 @@ from ros_kd.bags.mcap.records import (COMPRESSIONS, ENTRY, INDEX, MESSAGE, MESSA
 # records after it; compression: number in COMPRESSIONS.
 CHUNK = np.dtype([('offset', '<i8'), ('data', '<i8'), ('size', '<i8'), ('unpacked', '<i8'), ('indexes', '<i8'),
                   ('start', '<i8'), ('end', '<i8'), ('crc', '<u4'), ('compression', 'u1')])
-# stamp: log time, ns; chunk: -1 for a message outside of chunks; offset: in the chunk's uncompressed records, or else in
-# the file.
+# stamp: log time, ns; chunk: -1 for a message outside of chunks; offset: in the chunk's uncompressed records, or else
+# in the file.
 MESSAGES = np.dtype([('stamp', '<i8'), ('offset', '<i8'), ('chunk', '<i4'), ('channel', '<u2')])
 
 _BATCH = 2**24  # bytes of message indexes that are in memory at once
@@ -34,8 +34,8 @@ class Contents:
     end: where the data end; only the summary, or what was torn, comes after. finished: the file has its summary. torn:
     bytes of incomplete records at the end. damaged: begin and end of broken stretches before it. cut: the last chunk is
     the complete beginning of a torn one. unnamed: messages left out because their channel is lost. stale: chunks
-    whose head or message index does not fit their messages, which are whole (only looked for to verify). others: opcode,
-    begin and end of attachments and metadata.
+    whose head or message index does not fit their messages, which are whole (only looked for to verify). others:
+    opcode, begin and end of attachments and metadata.
     """
 
     schemas: dict[int, Schema] = field(default_factory=dict)
@@ -219,11 +219,12 @@ def _numbers(data: np.ndarray, at: np.ndarray, kind: str) -> np.ndarray:
 
 def complete(window: Window, contents: Contents, messages: np.ndarray) -> Contents:
     """Add messages in any order to what is in a file, and the channels that they need if only the chunks name them."""
-    missing = set(np.unique(messages['channel']).tolist()) - contents.channels.keys()
+    messages = messages[np.lexsort((messages['offset'], messages['chunk']))]
+    channels, first = np.unique(messages['channel'], return_index=True)
+    missing = set(channels.tolist()) - contents.channels.keys()
     if missing:
-        in_chunks = messages[messages['chunk'] >= 0]
-        likely = [int(in_chunks['chunk'][in_chunks['channel'] == channel].min(initial=len(contents.chunks) - 1))
-                  for channel in missing]
+        likely = [number for channel, number in zip(channels.tolist(), messages['chunk'][first].tolist())
+                  if channel in missing and number >= 0]
         for number in [*likely, *range(len(contents.chunks))]:
             if not missing - contents.channels.keys():
                 break
@@ -236,5 +237,5 @@ def complete(window: Window, contents: Contents, messages: np.ndarray) -> Conten
         named = np.isin(messages['channel'], list(contents.channels))
         contents.unnamed = int((~named).sum())
         messages = messages[named]
-    contents.messages = messages[np.lexsort((messages['offset'], messages['chunk']))]
+    contents.messages = messages
     return contents
