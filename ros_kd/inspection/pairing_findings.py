@@ -19,7 +19,7 @@ def pairing_findings(pairing: Pairing, source: Source) -> Iterator[Finding]:
     """Judge the pairs of a source."""
     reasons = ', '.join(f'{count} {reason}' for reason, count in pairing.lost)
     if pairing.pairs < FEW:
-        yield Finding(Severity.FAULT, f'{pairing.pairs} pairs of {pairing.scans} scans: too few to learn from'
+        yield Finding(Severity.FAULT, f'{counted(pairing.pairs, "pair")} of {pairing.scans} scans: too few to learn from'
                       + (f' ({reasons})' if reasons else ''))
     elif pairing.pairs < 0.98 * pairing.scans:
         lost = pairing.scans - pairing.pairs

@@ -10,13 +10,10 @@ from typing import Iterator
 
 import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from ros_kd.bags import layout
 from ros_kd.inspection.figures import CameraPairing, Curve, Figures, Topic
-
-matplotlib.use('Agg')
-
-from matplotlib.figure import Figure  # noqa: E402  the backend comes first
 
 _STYLE = {
     'font.size': 9, 'font.family': 'sans-serif', 'svg.fonttype': 'none', 'svg.hashsalt': 'ros_kd',
@@ -109,7 +106,7 @@ def _offsets(topics: list[Topic], start: int) -> Figure:
                   f'({_median(topic.clock.median)})')
     axes.set_xlabel('s')
     axes.set_ylabel('ms')
-    figure.legend(loc='outside upper left', fontsize=8)
+    axes.legend(loc='lower left', bbox_to_anchor=(0, 1), fontsize=8)
     return figure
 
 

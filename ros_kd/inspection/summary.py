@@ -23,7 +23,7 @@ def facts(figures: Figures) -> str:
     """Return what the source is, in one line."""
     parts = [figures.source.value + (f' ({figures.storage})' if figures.storage else '')]
     if figures.pairing is not None:
-        parts.append(f'{figures.pairing.pairs:,} pairs')
+        parts.append(f'{figures.pairing.pairs:,} pair' + ('' if figures.pairing.pairs == 1 else 's'))
     if figures.seconds:
         parts.append(f'{figures.seconds:,.1f} s')
     if figures.drive is not None:
