@@ -13,6 +13,8 @@ from ros_kd.bags import codec, layout
 from ros_kd.bags.raw_motion import TransformReader
 from ros_kd.bags.reader import PairedBag
 from ros_kd.bags.store import MessageStore
+from ros_kd.extrinsics import Trajectory
+from ros_kd.frames import PairedFrame
 from ros_kd.inspection.drawing import Style
 from ros_kd.inspection.figures import CameraFigures, CameraPairing, Figures, Frames, Mounting, Pairing, Source
 from ros_kd.inspection.inspected import (BROKEN, Drawing, Inspected, camera_of_views, camera_pairing, draw_spread,
@@ -21,8 +23,6 @@ from ros_kd.inspection.motion import drive, mounting
 from ros_kd.inspection.samples import lidar_figures, spread
 from ros_kd.inspection.streams import read_topics
 from ros_kd.inspection.timing import rhythm
-from ros_kd.extrinsics import Trajectory
-from ros_kd.frames import PairedFrame
 
 _PAYLOADS = 8  # pairs that are decoded
 _TRANSFORMS = 4000  # pairs whose extrinsics are compared

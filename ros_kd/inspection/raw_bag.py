@@ -23,8 +23,8 @@ from ros_kd.inspection.figures import CameraPairing, Figures, Pairing, Source, T
 from ros_kd.inspection.inspected import Drawing, Inspected, camera_pairing, draw_spread, size_of, storage_of
 from ros_kd.inspection.motion import drive
 from ros_kd.inspection.raw_sensors import orphans, raw_camera, raw_lidar
-from ros_kd.inspection.streams import read_topics
 from ros_kd.inspection.stream_findings import FAR
+from ros_kd.inspection.streams import read_topics
 from ros_kd.inspection.timing import Clock, rhythm
 from ros_kd.inspection.tree import frames
 from ros_kd.offline_pairing import rate_pairs
