@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from ros_kd.pairing_policies import Reason
 
-LATE = 10**9  # ns that a message may lie behind the newest of all topics
-CLOSE = LATE // 10  # ns that a topic's first message may lie behind it without a doubt
+LATE = 10**9  # ns that a message may be late
+CLOSE = LATE // 10  # ns that a topic's first message may lie behind the newest of all without a doubt
 GAP = LATE // 4  # ns between messages of a topic that goes on as before
 SOON = 2 * LATE  # ns after a jump, and of stamps, in which messages from before it still arrive
 
@@ -41,11 +41,11 @@ class _Trial:
 class TimeBases:
     """Judges stamps (ns) one by one: in order, out of order, or evidence that time has jumped back.
 
-    One message older than its topic's last one is out of order; two in a row that rise show a jump. So do the first two
-    of a topic that begins more than LATE behind the newest message of all topics; one that begins closer to it, but not
-    close, is on trial until all others have gone on, and so have not jumped. After a jump, topics that go on as before
-    it, or whose stamps are nearer to its end than to the newest since, deliver late messages; they count again as soon
-    as that ends, at the latest LATE after the end of the time before, or SOON after their oldest late message.
+    One message older than its topic's last one is out of order; two in a row that rise show a jump. A topic that begins
+    behind the others may be late, or may have jumped with them before they show it: it is on trial until they have gone
+    on, or it has for LATE. After a jump, topics that go on as before it, or whose stamps are nearer to its end than to
+    the newest since, deliver late messages; they count again as soon as that ends, at the latest LATE after the end of
+    the time before, or SOON after their oldest late message.
     """
 
     __slots__ = ('jump', '_last', '_suspect', '_newest', '_left', '_trials')
@@ -64,11 +64,15 @@ class TimeBases:
         if self._left is not None and self._is_late(self._left, topic, stamp):
             return Reason.TIME_JUMP
         last = self._last[topic]
-        if (last is None or not last < stamp <= last + LATE) and not self._is_in_order(topic, stamp, last):
-            if stamp in (last, self._suspect[topic]):
+        if last is None:
+            if self._is_on_trial(topic, stamp):
+                return Reason.TOO_OLD
+        elif stamp <= last:
+            suspect = self._suspect[topic]
+            if stamp in (last, suspect):
                 return Reason.REPEATED
-            suspect, self._suspect[topic] = self._suspect[topic], stamp
-            if suspect is None or stamp < suspect or last is None and stamp >= self._newest - LATE:
+            self._suspect[topic] = stamp
+            if suspect is None or stamp < suspect:
                 return Reason.TOO_OLD
             self._begin_anew(topic, stamp)
             return None
@@ -80,18 +84,14 @@ class TimeBases:
             self._acquit(topic, stamp)
         return None
 
-    def _is_in_order(self, topic: int, stamp: int, last: int | None) -> bool:
-        if self._newest is None:
-            return True
-        if last is not None:
-            return stamp > last and stamp >= self._newest - LATE
-        if topic not in self._trials:
-            if stamp >= self._newest - CLOSE:
-                return True
-            self._trials[topic] = _Trial(stamp, self._newest, {
+    def _is_on_trial(self, topic: int, stamp: int) -> bool:
+        trial = self._trials.get(topic)
+        if trial is None:
+            if self._newest is None or stamp >= self._newest - CLOSE:
+                return False
+            trial = self._trials[topic] = _Trial(stamp, self._newest, {
                 other for other, known in enumerate(self._last) if known is not None})
-        trial = self._trials[topic]
-        return self._newest - LATE <= stamp and (not trial.others or stamp > trial.first + LATE)
+        return bool(trial.others) and stamp <= trial.first + LATE
 
     def _acquit(self, topic: int, stamp: int) -> None:
         self._trials.pop(topic, None)

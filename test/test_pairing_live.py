@@ -191,6 +191,14 @@ def test_a_jump_that_one_topic_never_takes_back_leaves_the_others_paired():
                          for message in ((stamp, A), (stamp + 10, B), (stamp + 20, 2))])
 
 
+@pytest.mark.parametrize('behind, lost', [(80, 0), (400, 1), (37000, 1)])
+def test_a_topic_whose_clock_or_driver_is_late_begins_a_little_later_and_is_no_jump(behind, lost):
+    pairer = Pairer(['a', 'b'], queue_size=UNBOUNDED)
+    for stamp in range(100000, 160000, 100):
+        feed(pairer, [(stamp, A)] + [(stamp - behind, B)] * (stamp % 1300 == 0))
+    assert pairer.jumps == 0 and pairer.dropped['b', Reason.TOO_OLD] == lost
+
+
 def test_a_gap_forward_locks_nothing_up():
     pairer = Pairer(['a', 'b'], max_interval=50 * MS)
     feed(pairer, both(0, 1000))
