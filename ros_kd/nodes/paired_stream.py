@@ -33,6 +33,7 @@ from ros_kd.nodes.stream_parameters import StreamParameters
 from ros_kd.nodes.tally import Tally
 from ros_kd.pairing import Reason
 
+UNPAIRED = (Reason.NO_PARTNER, Reason.MAX_INTERVAL)  # as most scans are where a LiDAR is faster than the cameras
 LULL = 0.5  # seconds without any message after which a pair need not wait for a better one
 
 
@@ -191,8 +192,8 @@ class PairedStream:
         if self._pairing is None:
             return
         for (name, reason), count in self._pairing.dropped.items():
-            if name == SCANS:
-                self.tally.lost[_LOST[reason]] = count
+            if name == SCANS and reason not in UNPAIRED:
+                self.tally.lost[f'scans ({reason.value})'] = count
             else:
                 self.tally.unused[f'of {name}: {reason.value}'] = count
 
@@ -216,6 +217,3 @@ class PairedStream:
                     self._node, source.topic, (source.kind,), source.reliability))
                 self._pairing.update()
         self.count_unused()
-
-
-_LOST = {reason: f'scans without a pair ({reason.value})' for reason in Reason}

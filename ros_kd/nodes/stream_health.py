@@ -32,7 +32,7 @@ def stream_status(name: str, hardware: str, stream: PairedStream,
     values = {'pairs': tally.pairs, 'waiting for transforms': len(stream.pending or ()), **tally.received,
               **{f'lost: {reason}': count for reason, count in tally.lost.items()},
               **{f'left out: {reason}': count for reason, count in tally.left_out.items()},
-              **{f'images {reason}': count for reason, count in tally.unused.items()}, **faults}
+              **{f'in no pair: {reason}': count for reason, count in tally.unused.items()}, **faults}
     for camera, offsets in tally.offsets.items():
         recent = np.array(offsets[-_RECENT:]) * 1e3
         values[f'delta_t of {camera}, ms'] = f'mean {recent.mean():+.1f}, at most {np.abs(recent).max():.1f}'

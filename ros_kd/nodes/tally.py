@@ -15,7 +15,7 @@ import numpy as np
 @dataclass
 class Tally:
     """Counts of one stream. received: messages by input. lost: pairs and scans by reason. left_out: pairs that were not
-    wanted, by reason. unused: images that no pair took, by camera and reason. offsets: image's stamp minus scan's, in
+    wanted, by reason. unused: messages that no pair took, by input and reason. offsets: image's stamp minus scan's, in
     seconds, by camera, of the pairs.
     """
 
@@ -60,7 +60,7 @@ class Tally:
         if self.left_out:
             lines.append(f'left out: {_listed(self.left_out)}')
         if self.unused:
-            lines.append(f'images of no pair: {_listed(self.unused)}')
+            lines.append(f'in no pair: {_listed(self.unused)}')
         if self.unlabelled:
             lines.append(f'{self.unlabelled} images without their label image')
         return lines

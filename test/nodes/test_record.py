@@ -138,9 +138,9 @@ def test_the_report_says_what_was_lost_and_how_far_images_are_from_scans():
     for offset in (0.01, 0.02, 0.03):
         tally.add_pair({'front': offset})
     tally.received['scans'] += 5
-    tally.lost['scans without a pair (no partner)'] += 2
+    tally.lost['scans (overflow)'] += 2
     tally.unused['of front: overflow'] += 3
     text = '\n'.join(tally.report())
     assert 'front: image - scan +20.0 ms on average, |Δt| median 20.0' in text and 'at most 30.0 ms' in text
-    assert 'lost: 2 scans without a pair (no partner)' in text and 'images of no pair: 3 of front: overflow' in text
+    assert 'lost: 2 scans (overflow)' in text and 'in no pair: 3 of front: overflow' in text
     assert text.startswith('3 pairs')
