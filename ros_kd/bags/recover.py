@@ -199,8 +199,8 @@ def _explanation(state: State) -> str:
     if len(state.stale):
         parts.append(f'the index of {len(state.stale)} chunks is wrong, nothing of them is lost')
     if not contents.finished:
-        torn = os.fstat(state.file).st_size - contents.end
-        parts.append(f'not finished; the last {torn} bytes are not whole' if torn else 'not finished; nothing is lost')
+        parts.append('not finished; ' + (f'the last {contents.torn} bytes are not whole' if contents.torn else
+                                         'nothing is lost'))
     return '; '.join(parts)
 
 

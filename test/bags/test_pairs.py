@@ -4,10 +4,11 @@
 
 import pickle
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from paired_frames import FRONT, assert_same, make_frame, write_bag
+from paired_frames import FRONT, assert_same, make_frame, make_pose, write_bag
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
 from ros_kd.bags import BagError, codec, layout
@@ -113,6 +114,26 @@ def test_a_calibration_that_changes_holds_from_its_pair_on(tmp_path):
     assert [frame.view('front').camera.K[0, 0] for frame in read] == [30, 30, 60]
 
 
+def test_rectified_images_come_with_the_camera_and_extrinsics_that_they_have_after_rectification(tmp_path):
+    frame = make_frame(0)
+    view, turn = frame.views[0], make_pose(np.random.default_rng(5))[:3, :3]
+    info = replace(codec.read(codec.camera_info(FRONT, view.stamp, 'front_optical'), layout.CAMERA_INFO),
+                   r=turn.reshape(-1), p=np.array([35, 0, 21, 0, 0, 36, 11, 0, 0, 0, 1, 0], np.float64))
+    raw = codec.typestore().serialize_cdr(info, layout.CAMERA_INFO)
+    image = codec.image(view.pixels, view.stamp, 'front_optical')
+    for rectified in (False, True):
+        topics = layout.CameraTopics.under('front', 'front_optical', True, rectified=rectified)
+        path = tmp_path / f'{rectified}'
+        with PairedBagWriter(path, layout.Rig((topics,))) as writer:
+            writer.write(RawPair(codec.cloud(frame.scan), (RawView('front', image, raw, view.lidar_to_camera),)))
+        read = PairedBag(path)[0].views[0]
+        if not rectified:
+            np.testing.assert_array_equal(read.camera.K, FRONT.K)
+            np.testing.assert_allclose(read.lidar_to_camera, view.lidar_to_camera, atol=1e-12)
+    assert read.camera.model == 'none' and read.camera.K.tolist() == [[35, 0, 21], [0, 36, 11], [0, 0, 1]]
+    np.testing.assert_allclose(read.lidar_to_camera[:3], turn @ view.lidar_to_camera[:3], atol=1e-12)
+
+
 def test_pairs_may_lack_a_camera(tmp_path):
     frames = [make_frame(number) for number in range(2)]
     frames[1] = PairedFrame(frames[1].scan, frames[1].views[1:])
@@ -177,6 +198,7 @@ def test_a_raw_bag_is_told_from_a_bag_of_pairs(tmp_path):
 def test_a_newer_layout_and_other_text_are_no_rig():
     rig = layout.Rig((layout.CameraTopics.under('front', 'optical', True),), intensity_scale=255.0)
     assert layout.Rig.from_json(rig.to_json()) == rig
+    assert layout.Rig.from_json(rig.to_json().replace(', "rectified": false', '')) == rig  # as older bags have it
     with pytest.raises(BagError, match='layout version 2.*update'):
         layout.Rig.from_json('{"version": 2}')
     with pytest.raises(BagError, match='not the JSON of a rig'):

@@ -104,6 +104,7 @@ def test_what_changed_in_an_earlier_file_holds_in_the_next(tmp_path, frames):
     assert latched == [bytes(codec.string(text)) for text in ('first', 'second')]
 
 
+@pytest.mark.filterwarnings('ignore:.*no metadata')
 def test_files_whose_times_overlap_are_read_in_the_order_of_stamps(tmp_path, frames):
     folder = tmp_path / 'both'
     folder.mkdir()

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import os
-import zlib
 from dataclasses import dataclass, field
 from typing import Iterator
 
 import numpy as np
 
 from ros_kd.bags.mcap.records import (COMPRESSIONS, ENTRY, INDEX, MESSAGE, MESSAGE_FIELDS, RECORD, Channel, ChunkHead,
-                                      Malformed, Op, Schema, may_be, unpack)
+                                      Malformed, Op, Schema, crc32, may_be, unpack)
 
 # offset: of the record in the file; data, size: of the records inside, as stored; indexes: bytes of the Message Index
 # records after it; compression: number in COMPRESSIONS.
@@ -110,7 +109,7 @@ def checksum_holds(window: Window, chunk: np.void) -> bool:
             else source.read(begin, min(left, _BLOCK))
         if not part:
             return False
-        crc, begin, left = zlib.crc32(part, crc), begin + len(part), left - len(part)
+        crc, begin, left = crc32(part, crc), begin + len(part), left - len(part)
     return not chunk['crc'] or crc == chunk['crc']
 
 

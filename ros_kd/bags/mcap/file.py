@@ -7,13 +7,12 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
 
-from ros_kd.bags.mcap.records import (MESSAGE, MESSAGE_FIELDS, Channel, ChunkHead, Op, Raw, Schema, header,
+from ros_kd.bags.mcap.records import (MESSAGE, MESSAGE_FIELDS, Channel, ChunkHead, Op, Raw, Schema, crc32, header,
                                       message_index, zstd)
 from ros_kd.bags.mcap.summary import Summary
 
@@ -71,7 +70,7 @@ class McapFile:
     def _append_chunk(self, stamp: int, size: int, parts: list[Raw], indexes: bytes) -> ChunkHead:
         crc = 0
         for part in parts:
-            crc = zlib.crc32(part, crc)
+            crc = crc32(part, crc)
         packed = _compressed(parts, size) if self._compression else parts
         head = ChunkHead(stamp, stamp, size, crc, self._compression, sum(map(len, packed)))
         self._append([head.record(), *packed, indexes])

@@ -14,6 +14,11 @@ try:
 except ImportError:
     from backports import zstd
 
+try:
+    from isal.isal_zlib import crc32  # 5 to 10 times as fast, which shows where the disk is fast
+except ImportError:
+    from zlib import crc32
+
 Raw = bytes | memoryview
 
 MAGIC = b'\x89MCAP0\r\n'

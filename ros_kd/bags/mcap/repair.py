@@ -75,12 +75,13 @@ def copy_file(file: int, contents: Contents, target: Path) -> Summary:
 
 def cut_after(file: int, contents: Contents, channels: set[int]) -> None:
     """Of the torn last chunk, keep what comes up to the last message of one of these channels, or else nothing."""
-    last = len(contents.chunks) - 1
+    last, before = len(contents.chunks) - 1, contents.end
     chunk, mine = contents.chunks[last], contents.messages['chunk'] == last
     ends = contents.messages[mine & np.isin(contents.messages['channel'], list(channels))]['offset']
     if len(ends) == 0:
         contents.messages, contents.chunks = contents.messages[~mine], contents.chunks[:last]
         contents.cut, contents.end = False, int(chunk['offset'])
+        contents.torn += before - contents.end
         return
     offset = int(ends.max())
     _, length = RECORD.unpack(os.pread(file, RECORD.size, int(chunk['data']) + offset))
@@ -89,6 +90,7 @@ def cut_after(file: int, contents: Contents, channels: set[int]) -> None:
     head = head_of(chunk).cut(offset + RECORD.size + length, int(kept.min()), int(kept.max()))
     contents.chunks[last] = np.array(row_of(head, int(chunk['offset'])), CHUNK)
     contents.end = _end(contents.chunks[last])
+    contents.torn += before - contents.end
 
 
 def describe(summary: Summary, contents: Contents) -> Summary:

@@ -39,6 +39,7 @@ class _Scan:
         self._outside: list[tuple[int, int, int, int]] = []
         self._misdated: list[int] = []  # chunks whose head has other times than their messages
         self._tail = -1
+        self._limit = self._window.size  # what comes after is no data
 
     def run(self) -> Contents:
         found, size = self._found, self._window.size
@@ -49,7 +50,7 @@ class _Scan:
             self._check_last()
             if found.end == self._tail:
                 self._take_beginning(self._tail)
-            found.torn = size - found.end
+            found.torn = self._limit - found.end
         found.damaged = [(begin, end) for begin, end in found.damaged if begin < found.end]
         return self._gather()
 
@@ -62,7 +63,7 @@ class _Scan:
             if not may_be(opcode, in_chunk=False) or end > self._window.size:
                 raise Malformed(f'a record {opcode} of {length} bytes')
             if opcode == Op.DATA_END:
-                self._found.end, self._found.finished = at, is_finished(self._file)
+                self._found.end, self._limit, self._found.finished = at, at, is_finished(self._file)
                 return self._window.size
             self._take(opcode, at, end)
         except Malformed:
