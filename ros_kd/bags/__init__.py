@@ -1,8 +1,9 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Bags of paired frames: a standard rosbag2 folder with one mcap file and standard message types only.
+"""Bags of paired frames: a standard rosbag2 folder of mcap files with standard message types only.
 
-`layout.py` says what is in a bag, `writer.py` and `reader.py` write and read it. Nothing here needs a ROS installation.
+`layout.py` says what is in a bag, `writer.py` and `reader.py` write and read it, `recover.py` makes whole what a crash
+left; `store.py` opens any bag, those of other recorders too. Nothing here needs a ROS installation.
 """
 
 

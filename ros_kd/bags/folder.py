@@ -32,7 +32,11 @@ class BagFolder:
         self._names_synced = False
         self._changing = threading.Lock()
         self._file: McapFile | None = None
-        self._begin()
+        try:
+            self._begin()
+        except OSError:
+            path.rmdir()
+            raise
 
     @property
     def size(self) -> int:

@@ -14,10 +14,12 @@ All messages of a pair are logged at one time, the scan's stamp, in this order:
 2. `pose`, geometry_msgs/PoseStamped (optional): the LiDAR in the fixed frame at the scan's stamp;
 3. the scan, sensor_msgs/PointCloud2. It is last, so a pair is complete exactly if its cloud is there.
 
-Latched topics hold from their log time on. All that are known are written before the first pair, and again before the
-first pair that they change for: /tf_static, `camera_info` of each camera, `label_info` (std_msgs/String: the taxonomy
-of the cloud's field gt_label, or of a camera's labels) and /rig (std_msgs/String: `Rig` as JSON), which names all
-topics.
+A pair is one mcap chunk, with the latched messages before it, so that it is there whole or not at all.
+
+Latched topics hold from their log time on. All that are known are written before the first pair of each file, and again
+before the first pair that they change for: /tf_static, `camera_info` of each camera, `label_info` (std_msgs/String: the
+taxonomy of the cloud's field gt_label, or of a camera's labels) and /rig (std_msgs/String: `Rig` as JSON), which names
+all topics.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from typing import Callable, Sequence
 import numpy as np
 
 from ros_kd.arguments import without_ros_arguments
-from ros_kd.bags import BagError, layout
+from ros_kd.bags import BagError
 from ros_kd.bags.index import BagIndex, bag_files
 from ros_kd.bags.mcap.contents import Contents
 from ros_kd.bags.mcap.finished import summary_is_wrong

@@ -14,8 +14,8 @@ from ros_kd.bags.mcap.finished import read_finished
 from ros_kd.bags.mcap.records import Channel, Schema, zstd
 from ros_kd.bags.mcap.scan import scan
 
-TOPICS = [Topic(Channel(number, 1, f'/{number}', 'cdr', {}), Schema(1, 'std_msgs/msg/String', 'ros2msg', b'string data'))
-          for number in range(1, 4)]
+STRING = Schema(1, 'std_msgs/msg/String', 'ros2msg', b'string data')
+TOPICS = [Topic(Channel(number, 1, f'/{number}', 'cdr', {}), STRING) for number in range(1, 4)]
 
 
 def test_more_pieces_than_one_call_takes_are_written_in_order(tmp_path):
