@@ -11,7 +11,7 @@ from rosbags.rosbag2 import Reader
 from ros_kd.bags.reader import PairedBag
 from ros_kd.bags.recover import recover
 
-pytestmark = pytest.mark.filterwarnings('ignore:.*(was not finished|does not name)')
+pytestmark = pytest.mark.filterwarnings('ignore:.*(was not finished|does not name|no metadata)')
 
 
 @pytest.mark.parametrize('seed', range(8))
