@@ -7,7 +7,6 @@ A bag of pairs, as record.launch.py writes it, is read as it is. Any other is pa
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,14 +58,12 @@ def open(path: Path, options: Options) -> Dataset:
     """Open a bag; what was wrong with it or left out is warned of. Raises DatasetError saying why it cannot be read."""
     try:
         store = open_store(path)
-        paired, problems = layout.RIG in store.types, store.warnings
+        paired = layout.RIG in store.types
         store.close()
         if not paired:
             return RawBag(path, raw_settings(options))
         move_points = options.switch('deskew', False)
         options.finish('bag', f'{KNOWN}; others only where a raw bag is paired')
-        for problem in problems:
-            warnings.warn(problem, stacklevel=3)
         return RecordedBag(path, move_points)
     except BagError as error:
         raise DatasetError(str(error)) from None
