@@ -14,7 +14,7 @@ import numpy as np
 from ros_kd import clouds
 from ros_kd.bags import BagError, codec, layout
 from ros_kd.bags.pixels import compressed_pixels, image_pixels
-from ros_kd.bags.raw_headers import Calibration
+from ros_kd.bags.raw.headers import Calibration
 from ros_kd.bags.store import MessageStore, at, before, open_store
 from ros_kd.cameras import Camera, rectification
 from ros_kd.extrinsics import Trajectory

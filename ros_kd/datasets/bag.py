@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags: `bag:PATH`, a rosbag2 folder, an .mcap or .db3 file, or a .bag of ROS 1.
 
-A bag of pairs, as record.launch.py writes it, is read as it is. Any other is paired here (see ros_kd/bags/raw.py).
+A bag of pairs, as record.launch.py writes it, is read as it is. Any other is paired here (see ros_kd/bags/raw).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ros_kd.bags import BagError, layout
 from ros_kd.bags.deskewing import deskewed
-from ros_kd.bags.raw import RawBag
-from ros_kd.bags.raw_inputs import RawSettings
+from ros_kd.bags.raw.bag import RawBag
+from ros_kd.bags.raw.inputs import RawSettings
 from ros_kd.bags.reader import PairedBag
 from ros_kd.bags.store import is_bag, open_store
 from ros_kd.datasets import Dataset, DatasetError, Options

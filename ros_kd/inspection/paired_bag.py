@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ros_kd.bags import codec, layout
-from ros_kd.bags.raw_motion import TransformReader
+from ros_kd.bags.raw.motion import TransformReader
 from ros_kd.bags.reader import PairedBag
 from ros_kd.bags.store import MessageStore
 from ros_kd.extrinsics import Trajectory

@@ -11,12 +11,12 @@ import numpy as np
 
 from ros_kd.bags import BagError, layout
 from ros_kd.bags.discovery import CameraInputs, find_camera, find_cameras
-from ros_kd.bags.raw import RawBag
-from ros_kd.bags.raw_contents import CameraSource, RawContents, read_contents
-from ros_kd.bags.raw_inputs import RawSettings, heard
-from ros_kd.bags.raw_motion import RawMotion
-from ros_kd.bags.raw_pairs import RawPairs, find_pairs
-from ros_kd.bags.raw_report import SkipReport
+from ros_kd.bags.raw.bag import RawBag
+from ros_kd.bags.raw.contents import CameraSource, RawContents, read_contents
+from ros_kd.bags.raw.inputs import RawSettings, heard
+from ros_kd.bags.raw.motion import RawMotion
+from ros_kd.bags.raw.pairs import RawPairs, find_pairs
+from ros_kd.bags.raw.report import SkipReport
 from ros_kd.bags.store import MessageStore
 from ros_kd.inspection.drawing import Style
 from ros_kd.inspection.figures import CameraPairing, Figures, Pairing, Source, Topic

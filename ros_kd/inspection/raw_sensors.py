@@ -11,7 +11,7 @@ from ros_kd.bags import layout
 from ros_kd.bags.codec import read
 from ros_kd.bags.discovery import CameraInputs
 from ros_kd.bags.pixels import compressed_pixels, image_pixels
-from ros_kd.bags.raw_headers import DAMAGED, Calibration, Calibrations, Headers
+from ros_kd.bags.raw.headers import DAMAGED, Calibration, Calibrations, Headers
 from ros_kd.bags.store import MessageStore
 from ros_kd.inspection.figures import CameraFigures, Lidar
 from ros_kd.inspection.inspected import BROKEN, damage, text_of

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from ros_kd.bags import BagError, codec, layout
-from ros_kd.bags.raw_headers import read_in_order
+from ros_kd.bags.raw.headers import read_in_order
 from ros_kd.bags.store import MessageStore
 from ros_kd.inspection.figures import Curve, Topic
 from ros_kd.inspection.timing import clock, order, rhythm

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ros_kd.bags.raw_motion import RawMotion
+from ros_kd.bags.raw.motion import RawMotion
 from ros_kd.inspection.figures import Chain, Edge, Frames
 from ros_kd.inspection.timing import PAUSE, Gap, rhythm
 from ros_kd.transforms import Coverage, TransformError, TransformTree

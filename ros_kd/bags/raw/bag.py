@@ -16,11 +16,11 @@ from ros_kd import clouds
 from ros_kd.bags import BagError, codec, layout
 from ros_kd.bags.deskewing import deskewed
 from ros_kd.bags.pixels import compressed_pixels, image_pixels
-from ros_kd.bags.raw_contents import CameraSource, read_contents
-from ros_kd.bags.raw_headers import DAMAGED
-from ros_kd.bags.raw_inputs import RawSettings, find_inputs
-from ros_kd.bags.raw_motion import RawMotion
-from ros_kd.bags.raw_pairs import find_pairs
+from ros_kd.bags.raw.contents import CameraSource, read_contents
+from ros_kd.bags.raw.headers import DAMAGED
+from ros_kd.bags.raw.inputs import RawSettings, find_inputs
+from ros_kd.bags.raw.motion import RawMotion
+from ros_kd.bags.raw.pairs import find_pairs
 from ros_kd.bags.store import before, open_store
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import CameraView, PairedFrame, Scan

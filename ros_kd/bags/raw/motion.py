@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ros_kd.bags import BagError, codec, layout
-from ros_kd.bags.raw_headers import DAMAGED, JUMP
+from ros_kd.bags.raw.headers import DAMAGED, JUMP
 from ros_kd.bags.store import MessageStore
 from ros_kd.extrinsics import Trajectory
 from ros_kd.transforms import TransformError, TransformTree

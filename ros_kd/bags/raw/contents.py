@@ -11,9 +11,9 @@ from typing import Any
 
 from ros_kd.bags import BagError, layout
 from ros_kd.bags.discovery import CameraInputs, find_cameras
-from ros_kd.bags.raw_headers import CalibrationReader, Calibrations, HeaderReader, Headers, read_in_order
-from ros_kd.bags.raw_inputs import heard
-from ros_kd.bags.raw_motion import TransformReader
+from ros_kd.bags.raw.headers import CalibrationReader, Calibrations, HeaderReader, Headers, read_in_order
+from ros_kd.bags.raw.inputs import heard
+from ros_kd.bags.raw.motion import TransformReader
 from ros_kd.bags.store import MessageStore
 from ros_kd.transforms import TransformTree
 

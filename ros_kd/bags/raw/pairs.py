@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ros_kd.bags.raw_contents import CameraSource
-from ros_kd.bags.raw_headers import Calibration, Headers
-from ros_kd.bags.raw_motion import RawMotion
-from ros_kd.bags.raw_report import SkipReport
+from ros_kd.bags.raw.contents import CameraSource
+from ros_kd.bags.raw.headers import Calibration, Headers
+from ros_kd.bags.raw.motion import RawMotion
+from ros_kd.bags.raw.report import SkipReport
 from ros_kd.offline_pairing import pair_stamps
 from ros_kd.transforms import TransformError
 
