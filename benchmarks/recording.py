@@ -26,7 +26,7 @@ from statistics import median
 
 import numpy as np
 
-from ros_kd.bags import codec, layout
+from ros_kd.bags import EmptyBagError, codec, layout
 from ros_kd.bags.reader import PairedBag
 from ros_kd.bags.recording import Limits, Recording
 from ros_kd.bags.writer import PairedBagWriter, RawPair, RawView
@@ -85,7 +85,6 @@ def publish(rig: Rig, part: str) -> None:
     """Publish the cameras or the LiDAR of a rig for SECONDS; print the stamps by name as JSON. Runs in a process."""
     import rclpy
     from geometry_msgs.msg import TransformStamped
-    from rclpy.qos import QoSProfile
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
     from tf2_ros import StaticTransformBroadcaster
 
@@ -96,19 +95,19 @@ def publish(rig: Rig, part: str) -> None:
         info = bytes(codec.camera_info(CAMERA, 0, 'cam0'))
         kind, topic = (CompressedImage, 'image/compressed') if rig.compressed else (Image, 'image')
         for number, name in enumerate(names):
-            outputs[name] = (node.create_publisher(kind, f'{name}/{topic}', QoSProfile(depth=5)),
-                             image_bytes(rig, 0, name), node.create_publisher(CameraInfo, f'{name}/camera_info', 5), info)
+            outputs[name] = (node.create_publisher(kind, f'{name}/{topic}', 5), image_bytes(rig, 0, name),
+                             node.create_publisher(CameraInfo, f'{name}/camera_info', 5), info)
             due.append([number / rig.cameras / rig.camera_rate, 1 / rig.camera_rate, name])
         static = StaticTransformBroadcaster(node)
         for transform in (frames := [TransformStamped(child_frame_id=name, transform=_identity()) for name in names]):
             transform.header.frame_id = 'lidar'
         static.sendTransform(frames)
     else:
-        outputs['lidar'] = (node.create_publisher(PointCloud2, 'points', QoSProfile(depth=5)), cloud_bytes(rig, 0))
+        outputs['lidar'] = (node.create_publisher(PointCloud2, 'points', 5), cloud_bytes(rig, 0))
         due.append([0.01, 1 / rig.lidar_rate, 'lidar'])
     while not all(output[0].get_subscription_count() for output in outputs.values()):
         rclpy.spin_once(node, timeout_sec=0.05)
-    _together()
+    time.sleep(3.0 - time.time() % 1.0)  # both drivers start on one second
     print(json.dumps(_publish_until(node, outputs, due)), flush=True)
     time.sleep(2.0)
 
@@ -118,11 +117,6 @@ def _identity():
     transform = Transform()
     transform.rotation.w = 1.0
     return transform
-
-
-def _together() -> None:
-    """Start on a common second, a little later."""
-    time.sleep(3.0 - time.time() % 1.0)
 
 
 def _publish_until(node, outputs: dict, due: list) -> dict[str, list[int]]:
@@ -164,6 +158,10 @@ def record_rig(rig: Rig, folder: Path) -> None:
                                     stdout=subprocess.PIPE) for part in ('cameras', 'lidar')]
         while not bag.exists() and recorder.poll() is None:
             time.sleep(0.05)
+        if recorder.poll() is not None:
+            for driver in drivers:
+                driver.kill()
+            sys.exit((folder / f'{rig.name}.log').read_text())
         begin, before = time.monotonic(), cpu_seconds(recorder.pid)
         stamps: dict[str, list[int]] = {}
         for driver in drivers:
@@ -223,7 +221,7 @@ def write_ratio(rig: Rig, folder: Path) -> None:
             subprocess.run(['rm', '-r', path], check=True)
     for synced, name in ((True, 'sequential_write'), (False, 'cached_sequential_write')):
         ours, plain = median(times['ours', synced]), median(times['plain', synced])
-        show(f'ratio_to_{name}', round(plain / ours, 3), 'of its speed', peer=f'os.write, {size / plain / 1e6:.0f} MB/s')
+        show(f'ratio_to_{name}', round(plain / ours, 3), 'of its speed', peer=f'{size / plain / 1e6:.0f} MB/s')
         show(name.replace('sequential_', ''), round(size / ours / 1e6), 'MB/s')
 
 
@@ -251,7 +249,7 @@ def crash(folder: Path) -> None:
     """Print what is left of recordings that end by SIGKILL."""
     rig, unreadable, lost_pairs, lost_seconds = RIGS[0], 0, [], []
     cloud, images = cloud_bytes(rig, 0), [image_bytes(rig, 0, f'cam{number}') for number in range(rig.cameras)]
-    warnings.filterwarnings('ignore', 'was not finished')  # none was
+    warnings.filterwarnings('ignore', '.* was not finished')  # none was
     for number in range(CRASHES):
         path = folder / f'crash{number}'
         reader, writer = os.pipe()
@@ -272,13 +270,16 @@ def crash(folder: Path) -> None:
         os.close(reader)
         try:
             read = PairedBag(path).stamps if given.size else given
+        except EmptyBagError:  # killed before the first pair was whole
+            read = given[:0]
         except ValueError:
             unreadable += 1
             continue
         finally:
             subprocess.run(['rm', '-rf', path], check=True)
         lost_pairs.append(np.setdiff1d(given, read).size)
-        lost_seconds.append((killed - int(read[-1])) * 1e-9 if read.size else 0.0)
+        if given.size:
+            lost_seconds.append((killed - int(read[-1] if read.size else given[0])) * 1e-9)
     show('crash_unreadable_bags', unreadable, f'of {CRASHES} bags')
     show('crash_max_lost_s', round(max(lost_seconds), 3), 's')
     show('crash_max_lost_pairs', int(max(lost_pairs)), 'pairs')

@@ -9,3 +9,7 @@ left; `store.py` opens any bag, those of other recorders too. Nothing here needs
 
 class BagError(ValueError):
     """A bag that cannot be read or written; the text says why and what to do."""
+
+
+class EmptyBagError(BagError):
+    """A bag that was begun, but holds nothing whole: recording ended before its first message was on the disk."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ros_kd.bags import BagError
+from ros_kd.bags import BagError, EmptyBagError
 from ros_kd.bags.mcap.contents import CHUNK, Contents, head_of
 from ros_kd.bags.mcap.finished import read_finished
 from ros_kd.bags.mcap.records import MAGIC, MESSAGE, MESSAGE_FIELDS, Malformed, Op, unpack, zstd
@@ -54,7 +54,7 @@ class BagIndex:
             self._chunk_files = np.append(self._chunk_files, np.full(len(contents.chunks) + 1, len(self._files) - 1))
         self._chunks = np.concatenate(chunks)
         if not parts and self.warnings:
-            raise BagError(f'{self.path} holds no whole message: {"; ".join(self.warnings)}')
+            raise EmptyBagError(f'{self.path} holds no whole message: {"; ".join(self.warnings)}')
         for topic, tables in parts.items():
             joined = np.concatenate(tables)
             self._places[topic] = joined[np.argsort(joined['stamp'], kind='stable')]

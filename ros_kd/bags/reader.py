@@ -12,7 +12,7 @@ from typing import Any, Iterator
 import numpy as np
 
 from ros_kd import clouds
-from ros_kd.bags import BagError, codec, layout
+from ros_kd.bags import BagError, EmptyBagError, codec, layout
 from ros_kd.bags.pixels import compressed_pixels, image_pixels
 from ros_kd.bags.raw.headers import Calibration
 from ros_kd.bags.store import MessageStore, at, before, open_store
@@ -40,7 +40,7 @@ class PairedBag:
         self.rig = read_rig(self._store, self.path)
         self.stamps = self._store.stamps(self.rig.points)
         if len(self.stamps) == 0:
-            raise BagError(f'{self.path} holds no whole pair: recording ended before the first was written')
+            raise EmptyBagError(f'{self.path} holds no whole pair: recording ended before the first was written')
         self._taxonomies = lru_cache(maxsize=64)(self._read_taxonomy)
         self._calibrations = lru_cache(maxsize=256)(self._read_calibration)
 

@@ -21,7 +21,7 @@ from typing import Callable, Sequence
 import numpy as np
 
 from ros_kd.arguments import without_ros_arguments
-from ros_kd.bags import BagError
+from ros_kd.bags import BagError, EmptyBagError
 from ros_kd.bags.index import BagIndex, bag_files
 from ros_kd.bags.mcap.contents import Contents
 from ros_kd.bags.mcap.finished import summary_is_wrong
@@ -86,7 +86,7 @@ def recover(path: Path, out: Path | None = None, say: Say = print) -> int:
         for state in states:
             _leave_out_partial_pair(state, clouds)
         if not any(len(state.contents.messages) for state in states):
-            raise BagError(f'{path} holds no whole {"pair" if clouds else "message"}: there is nothing to recover')
+            raise EmptyBagError(f'{path} holds no whole {"pair" if clouds else "message"}: there is nothing to recover')
         held = _holdings([state.contents for state in states], clouds)
         if all(state.whole for state in states) and (path.is_file() or _metadata_holds(path, states)):
             say(f'{path} is whole, nothing is to be done. It holds {held}')
