@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import traceback
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from ros_kd.bags import BagError, layout
 from ros_kd.bags.writer import PairedBagWriter, Raw, RawPair, Storage
 
 LOOK = 0.25  # seconds between looks at the free space; writing a few hundred MB/s must not outrun it
+WORD = 2.0  # seconds of waiting for the disk after which there is word of it
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,19 @@ class Recording:
     """Writes pairs to a new bag. Of the methods only `close` waits.
 
     written: called in the writing thread with each pair once it is in the file. full: why no more is taken, '' while the
-    disk has room. error: what the disk refused; whole pairs before it stay readable. Raises BagError if the bag cannot
-    be made or the disk has less than `limits.min_free` bytes left.
+    disk has room. error: what the disk refused; whole pairs before it stay readable. lost: pairs left here that did not
+    get into the bag. fault: what was wrong with one of these. free: bytes of the disk. Raises BagError if the bag cannot be made or the disk has less than
+    `limits.min_free` bytes left.
     """
 
     def __init__(self, path: Path, rig: layout.Rig, storage: Storage = Storage(), limits: Limits = Limits(),
                  written: Callable[[RawPair], None] = lambda pair: None) -> None:
-        self.path, self.full, self.lost = path, '', 0
+        self.path, self.full, self.fault, self.lost, self.free = path, '', '', 0, 0
         self.error: BagError | None = None
         self._limits, self._written = limits, written
-        if too_full := self._too_full():
-            raise BagError(too_full)
+        self._look()
+        if self.full:
+            raise BagError(self.full)
         self._writer = PairedBagWriter(path, rig, storage)
         self._tasks: deque[tuple[int, Callable[[], object]]] = deque()
         self._changed = threading.Condition()
@@ -86,19 +90,25 @@ class Recording:
         """Begin a new file with the next pair."""
         self._leave(0, self._writer.split)
 
-    def close(self) -> int:
-        """Write what waits, finish the bag and return its size in bytes. Raises BagError if the disk refused."""
+    def close(self, waiting: Callable[[int], None] = lambda size: None) -> int:
+        """Write what waits, finish the bag and return its size in bytes. Raises BagError if the disk refused.
+
+        waiting: called every few seconds with the bytes that still wait, if that takes so long.
+        """
         with self._changed:
             self._ending.set()
             self._changed.notify()
         for thread in self._threads:
-            thread.join()
+            thread.join(WORD)
+            while thread.is_alive():
+                waiting(self._backlog)
+                thread.join(WORD)
         try:
             self._writer.close()
         except BagError as error:
             self.error = self.error or error
-        if self.error is not None:
-            raise self.error
+        if self.error is not None or self.fault:
+            raise self.error or BagError(f'{self.lost} pairs are not in {self.path}, the first for this:\n{self.fault}')
         return self.size
 
     def _leave(self, size: int, task: Callable[[], object]) -> None:
@@ -113,10 +123,13 @@ class Recording:
             return
         try:
             self._writer.write(pair)
+            self._written(pair)
         except BagError:
             self.lost += 1
             raise
-        self._written(pair)
+        except Exception:  # of this pair: the next may be good
+            self.lost += 1
+            self.fault = self.fault or traceback.format_exc()
 
     def _work(self) -> None:
         while True:
@@ -125,30 +138,40 @@ class Recording:
                 if not self._tasks:
                     return
                 size, task = self._tasks.popleft()
-            try:
-                task()
-            except BagError as error:
-                self.error = self.error or error
+            self._note_errors(task)
             with self._changed:
                 self._backlog -= size
 
     def _watch(self) -> None:
         since_sync = 0.0
         while not self._ending.wait(LOOK):
-            self.full = self.full or self._too_full()
+            self._look()
             since_sync += LOOK
             if since_sync >= self._limits.sync:
                 since_sync = 0.0
-                try:
-                    self._writer.sync()
-                except BagError as error:
-                    self.error = self.error or error
+                self._note_errors(self._sync)
 
-    def _too_full(self) -> str:
+    def _note_errors(self, task: Callable[[], object]) -> None:
+        try:
+            task()
+        except BagError as error:
+            self.error = self.error or error
+        except OSError as error:
+            self.error = self.error or BagError(f'the disk of {self.path} failed: {error}')
+
+    def _sync(self) -> None:
+        for path in self._writer.files[-1:]:
+            if not path.exists():
+                raise BagError(f'{path} was removed while it was recorded: its pairs are gone; record to a new bag')
+        self._writer.sync()
+
+    def _look(self) -> None:
         folder = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
-        free = shutil.disk_usage(folder).free
-        if free >= self._limits.min_free:
-            return ''
-        return (f'only {free / 1e6:.0f} MB are free on the disk of {folder}, less than the '
-                f'{self._limits.min_free / 1e6:.0f} MB of min_free_space: free space there, choose another output, or '
-                'lower min_free_space')
+        try:
+            self.free = shutil.disk_usage(folder).free
+        except OSError:  # no news; the writer will tell if the disk is gone
+            return
+        if self.free < self._limits.min_free and not self.full:
+            self.full = (f'only {self.free / 1e6:.0f} MB are free on the disk of {folder}, less than the '
+                         f'{self._limits.min_free / 1e6:.0f} MB of min_free_space: free space there, choose another '
+                         'output, or lower min_free_space')

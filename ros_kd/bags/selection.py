@@ -44,14 +44,16 @@ class Snapshot:
         self._pairs: deque[RawPair] = deque()
         self._bytes = 0
 
-    def add(self, pair: RawPair) -> None:
-        """Hold a pair and let go of those that are too old or too many."""
+    def add(self, pair: RawPair) -> int:
+        """Hold a pair and let go of those that are too old or too many; return how many."""
+        before = len(self._pairs)
         self._pairs.append(pair)
         self._bytes += pair.size
         oldest = layout.header_stamp(pair.cloud) - int(self._seconds * 1e9)
         while len(self._pairs) > 1 and (self._bytes > self._size
                                         or layout.header_stamp(self._pairs[0].cloud) < oldest):
             self._bytes -= self._pairs.popleft().size
+        return before + 1 - len(self._pairs)
 
     def take(self) -> list[RawPair]:
         """Return the pairs held, oldest first, and let go of them."""

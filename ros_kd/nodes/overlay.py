@@ -21,18 +21,17 @@ from sensor_msgs.msg import Image, PointCloud2
 from ros_kd import alignment, clouds, extrinsics, pictures
 from ros_kd.alignment import Alignment
 from ros_kd.bags import codec, layout
-from ros_kd.bags.discovery import CameraInputs
-from ros_kd.bags.pixels import compressed_pixels, image_pixels
-from ros_kd.bags.writer import RawPair, RawView
-from ros_kd.cameras import Camera, rectification
-from ros_kd.frames import CameraView, Scan
+from ros_kd.bags.writer import RawPair
+from ros_kd.frames import Scan
 from ros_kd.nodes import messages
 from ros_kd.nodes.ego_motion import EgoMotion, NotYet
 from ros_kd.nodes.latest import LatestOnly
-from ros_kd.nodes.paired_stream import PairedStream
+from ros_kd.nodes.paired_stream import PairedStream, delays
 from ros_kd.nodes.running import declare, run_job
+from ros_kd.nodes.spinning import Spinner
 from ros_kd.nodes.stream_health import alignment_status, stream_status
 from ros_kd.nodes.stream_parameters import declare_stream
+from ros_kd.nodes.views import decode_view
 from ros_kd.projection import OcclusionFilter, Projection, project_all
 
 UNSEEN = (70, 70, 70)
@@ -51,7 +50,7 @@ class Overlay(Node):
             self, 'occlusion', True, 'hide points behind nearer ones') else None
         self._deskew = declare(self, 'deskew', False, "move each point to where it is seen from at the scan's stamp, by "
                                'its time and the odometry')
-        self._motion = EgoMotion(self, parameters.fixed_frame, parameters.base_frame)
+        self._motion = EgoMotion(self, parameters.fixed_frame, parameters.base_frame, parameters.tf_timeout)
         self._stream = PairedStream(self, parameters, self._motion, self)
         self._points = self.create_publisher(PointCloud2, '~/points', QoSProfile(depth=1))
         self._images: dict[str, Publisher] = {}
@@ -65,9 +64,7 @@ class Overlay(Node):
 
     def take_pair(self, pair: RawPair) -> None:
         """Leave a pair to the drawing thread, which takes the newest."""
-        stamp = layout.header_stamp(pair.cloud)
-        self._stream.tally.add_pair({view.camera: (layout.header_stamp(view.image) - stamp) * 1e-9
-                                     for view in pair.views})
+        self._stream.tally.add_pair(layout.header_stamp(pair.cloud), delays(pair))
         for view in pair.views:
             if view.camera not in self._images:
                 self._images[view.camera] = self.create_publisher(Image, f'~/{view.camera}/image', QoSProfile(depth=1))
@@ -151,8 +148,9 @@ class Overlay(Node):
 
     def work(self, executor: Executor, stop: threading.Event) -> int:
         """Run until `stop` is set; return 0."""
+        spinner = Spinner(executor, self.get_logger())
         while not stop.is_set():
-            executor.spin_once(timeout_sec=0.1)
+            spinner.spin(0.1)
         return 0
 
     def destroy_node(self) -> None:
@@ -161,16 +159,6 @@ class Overlay(Node):
         self._stream.close()
         self.get_logger().info('\n  '.join(self._stream.tally.report()))
         super().destroy_node()
-
-
-def decode_view(raw: RawView, inputs: CameraInputs) -> CameraView:
-    """Return a camera's part of a pair that is not in a bag. Raises ValueError for a bad image or calibration."""
-    info = codec.read(raw.camera_info, layout.CAMERA_INFO)
-    image = codec.read(raw.image, layout.COMPRESSED if inputs.compressed else layout.IMAGE)
-    found = compressed_pixels(image.data, image.format, inputs.image) if inputs.compressed else image_pixels(image)
-    matrix = rectification(info) @ raw.lidar_to_camera if inputs.rectified else raw.lidar_to_camera
-    return CameraView(raw.camera, codec.stamp_of(image.header), Camera.from_info(info, inputs.rectified), matrix, found,
-                      image.header.frame_id)
 
 
 def main(args: Sequence[str] | None = None) -> int:

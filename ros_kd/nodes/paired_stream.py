@@ -14,19 +14,20 @@ from typing import Any, Callable, Protocol
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float64, String
 from tf2_msgs.msg import TFMessage
 
-from ros_kd.bags import BagError, layout
+from ros_kd.bags import layout
 from ros_kd.bags.discovery import CameraInputs
 from ros_kd.bags.writer import RawPair
 from ros_kd.nodes import topics
+from ros_kd.nodes.clock import seconds
 from ros_kd.nodes.ego_motion import EgoMotion
+from ros_kd.nodes.listening import Listener
 from ros_kd.nodes.live_pairing import LivePairing
 from ros_kd.nodes.pending import PendingPairs
-from ros_kd.nodes.qos import ALL_LATCHED, sensor_qos
+from ros_kd.nodes.qos import ALL_LATCHED
 from ros_kd.nodes.silence import explain_silence
 from ros_kd.nodes.stream_inputs import CLASSES, SCANS, Discovery, Input, RawMessage, transport_hint
 from ros_kd.nodes.stream_parameters import StreamParameters
@@ -35,6 +36,8 @@ from ros_kd.pairing import Reason
 
 UNPAIRED = (Reason.NO_PARTNER, Reason.MAX_INTERVAL)  # as most scans are where a LiDAR is faster than the cameras
 LULL = 0.5  # seconds without any message after which a pair need not wait for a better one
+FLUSH = 0.05  # seconds between looks at the pairs that wait
+NEWS = 5  # seconds between looks for cameras that begin late
 
 
 class Consumer(Protocol):
@@ -63,13 +66,14 @@ class PairedStream:
         self.pending: PendingPairs | None = None
         self._pairing: LivePairing | None = None
         self._delays: dict[str, Any] = {}
-        self._subscriptions: list[Any] = []
-        self._said: set[str] = set()
+        self._listeners: list[Listener] = []
         self._discovery = Discovery(node, parameters)
         self._asked, self._heard, self._last_scan = time.monotonic(), 0.0, 0
+        self._finished = self._clockless = False
+        self._watched = 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # runs on when simulated time stands still
         self._timers = [node.create_timer(0.2, self._discover, clock=steady),
-                        node.create_timer(0.02, self.flush, clock=steady),
+                        node.create_timer(FLUSH, self.flush, clock=steady),
                         node.create_timer(1.0, self._watch, clock=steady)]
         if hint := transport_hint():
             self._log.warning(hint)
@@ -89,48 +93,42 @@ class PairedStream:
 
     def _start(self, cameras: list[CameraInputs]) -> None:
         parameters, self.cameras = self._parameters, cameras
-        self.pending = PendingPairs(parameters.points, cameras, self._motion, self.tally, parameters,
-                                    self._deliver, self._log)
+        self.pending = PendingPairs(self._node, cameras, self._motion, self.tally, parameters, self._deliver)
         self.inputs = [Input(SCANS, parameters.points, layout.CLOUD)]
         self.inputs += [Input(camera.name, camera.image, layout.COMPRESSED if camera.compressed else layout.IMAGE)
                         for camera in cameras]
         self._pairing = LivePairing(self.inputs, parameters, self._on_set, self._on_jump, self._log)
         for camera in cameras:
-            self._subscribe(CameraInfo, camera.camera_info, self.pending.calibrations[camera.name].add)
+            self.listen(CameraInfo, camera.camera_info, self.pending.calibrations[camera.name].add)
             if camera.labels:
-                self._subscribe(Image, camera.labels, self.pending.labels[camera.name].add)
-                self._subscribe(String, camera.label_info, partial(self._consumer.take_latched, camera.label_info),
-                                ALL_LATCHED)
+                self.listen(Image, camera.labels, self.pending.labels[camera.name].add)
+                self._listen_latched(String, camera.label_info)
             self._delays[camera.name] = self._node.create_publisher(Float64, f'~/delta_t/{camera.name}', 10)
-        self._subscribe(String, self.label_info, partial(self._consumer.take_latched, self.label_info), ALL_LATCHED)
-        self._subscribe(TFMessage, layout.TF_STATIC, partial(self._consumer.take_latched, layout.TF_STATIC), ALL_LATCHED)
+        self._listen_latched(String, self.label_info)
+        self._listen_latched(TFMessage, layout.TF_STATIC)
         for source in self.inputs:
-            qos = sensor_qos(self._node, source.topic, parameters.reliability, parameters.queue)
-            source.reliability = qos.reliability
-            self._subscribe(CLASSES[source.kind], source.topic, partial(self._on_message, source), qos)
+            source.listener = self.listen(CLASSES[source.kind], source.topic, partial(self._on_message, source),
+                                           depth=parameters.queue, what=f'{source.what} in the transport')
         self._log.info(f'pairing {parameters.points} with ' + ', '.join(
             camera.image + (' and its labels' if camera.labels else '') for camera in cameras))
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable[[bytes], Any],
-                   qos: QoSProfile | None = None) -> None:
-        qos = qos or sensor_qos(self._node, topic, self._parameters.reliability, 2 * self._parameters.queue)
-        self._subscriptions.append(self._node.create_subscription(
-            kind, topic, partial(self._guarded, topic, callback), qos, raw=True))
+    def listen(self, kind: type, topic: str, callback: Callable[[bytes], Any], **options: Any) -> Listener:
+        """Hand the serialised messages of a topic to `callback` too, until `close`. options: of a Listener."""
+        listener = Listener(self._node, kind, topic, callback, self.tally, self._parameters.reliability,
+                            **{'depth': 2 * self._parameters.queue, **options})
+        self._listeners.append(listener)
+        return listener
 
-    def _guarded(self, topic: str, callback: Callable[[bytes], Any], raw: bytes) -> None:
-        try:
-            callback(raw)
-        except BagError as error:
-            self.tally.lost['bad messages'] += 1
-            if topic not in self._said:
-                self._said.add(topic)
-                self._log.error(f'bad message on {topic}: {error} (said once for this topic)')
+    def _listen_latched(self, kind: type, topic: str) -> None:
+        self.listen(kind, topic, partial(self._consumer.take_latched, topic), qos=ALL_LATCHED)
 
     # ---- from message to pair
 
     def _on_message(self, source: Input, raw: bytes) -> None:
+        if self._finished:
+            return
         message = RawMessage(raw)
-        source.last = self._heard = self._seconds()
+        source.last = self._heard = seconds(self._node)
         if source.silent:
             source.silent = False
             self._pairing.update()
@@ -153,22 +151,22 @@ class PairedStream:
         self._consumer.take_jump()
 
     def _deliver(self, pair: RawPair) -> None:
-        stamp = layout.header_stamp(pair.cloud)
-        for view in pair.views:
-            self._delays[view.camera].publish(Float64(data=(layout.header_stamp(view.image) - stamp) * 1e-9))
+        for camera, delay in delays(pair).items():
+            self._delays[camera].publish(Float64(data=delay))
         self._consumer.take_pair(pair)
 
     def flush(self) -> None:
         """Pass on the pairs that are complete by now."""
         if self.pending is None:
             return
-        if self._heard and self._seconds() - self._heard > LULL:
+        if self._heard and seconds(self._node) - self._heard > LULL:
             self._heard = 0.0
             self._pairing.release()
         self.pending.flush()
 
     def finish(self) -> None:
-        """No more messages come: release what pairs are still candidates; `flush` passes them on."""
+        """Take no more messages and release what pairs are still candidates; `flush` passes them on."""
+        self._finished = True
         if self._pairing is not None:
             self._pairing.finish()
 
@@ -179,8 +177,8 @@ class PairedStream:
             self.pending.flush(last_try=True)
         for timer in self._timers:
             self._node.destroy_timer(timer)
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        for listener in self._listeners:
+            listener.close()
         for publisher in self._delays.values():
             self._node.destroy_publisher(publisher)
         self.count_unused()
@@ -201,19 +199,35 @@ class PairedStream:
         """Return the topics that say nothing."""
         return [source.topic for source in self.inputs if source.silent]
 
-    def _seconds(self) -> float:
-        """Simulated time where it is followed: a slow simulation is not a silent one."""
-        simulated = self._node.get_parameter('use_sim_time').value
-        return self._node.get_clock().now().nanoseconds * 1e-9 if simulated else time.monotonic()
-
     def _watch(self) -> None:
-        now, timeout = self._seconds(), self._parameters.input_timeout
+        now, timeout = seconds(self._node), self._parameters.input_timeout
+        self._watch_clock(now)
         for source in self.inputs:
             if source.last is None or not 0 < source.last <= now:  # simulated time is 0 until /clock comes
                 source.last = now
             if not source.silent and now - source.last > timeout:
                 source.silent = True
                 self._log.warning(f'no message within {timeout:g} s: ' + explain_silence(
-                    self._node, source.topic, (source.kind,), source.reliability))
+                    self._node, source.topic, (source.kind,), source.listener.qos.reliability))
                 self._pairing.update()
+        for listener in self._listeners:
+            listener.follow()
+        self._watched += 1
+        if self.inputs and self._watched % NEWS == 0:
+            for camera in self._discovery.newcomers():
+                self._log.error(f'camera "{camera.name}" ({camera.image}) began after the others and is left out: restart '
+                                'to take it in, and name all in the parameter cameras to wait for each')
         self.count_unused()
+
+    def _watch_clock(self, now: float) -> None:
+        if now > 0 or self._clockless or time.monotonic() - self.tally.begin < self._parameters.input_timeout:
+            return
+        self._clockless = True
+        self._log.error('use_sim_time is true, but nobody publishes /clock: silent topics go unnoticed, and pairs may '
+                        'wait for their transforms without end')
+
+
+def delays(pair: RawPair) -> dict[str, float]:
+    """Return the images' stamps minus that of their scan, seconds, by camera."""
+    stamp = layout.header_stamp(pair.cloud)
+    return {view.camera: (layout.header_stamp(view.image) - stamp) * 1e-9 for view in pair.views}

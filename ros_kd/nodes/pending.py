@@ -4,32 +4,35 @@
 
 from __future__ import annotations
 
-import time
+import traceback
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Callable
+
+from rclpy.node import Node
 
 from ros_kd.bags import BagError, codec, layout
 from ros_kd.bags.discovery import CameraInputs
 from ros_kd.bags.writer import RawPair, RawView
 from ros_kd.cameras import Camera
+from ros_kd.nodes.clock import seconds
 from ros_kd.nodes.ego_motion import EgoMotion, NotYet
 from ros_kd.nodes.stream_parameters import StreamParameters
 from ros_kd.nodes.tally import Tally
 
 BACKLOG = 512 * 2**20  # bytes that may wait
 STANDING = 1.0  # seconds that a pair waits for a fixed frame while nobody publishes moving transforms
-_BODY = 12  # of a message with a header: CDR encapsulation and stamp come before
+BODY = 12  # of a message with a header: CDR encapsulation and stamp come before
 
 
 @dataclass(frozen=True)
 class FoundPair:
-    """A scan and the images paired with it, serialised; images by camera."""
+    """A scan and the images paired with it, serialised; images by camera. found: when, seconds of the node's clock."""
 
     cloud: bytes
     images: dict[str, bytes]
     stamp: int
-    found: float = field(default_factory=time.monotonic)
+    found: float
 
     @property
     def size(self) -> int:
@@ -62,11 +65,12 @@ class Recent:
 class PendingPairs:
     """Passes each pair on to `deliver`, in order, as soon as all that belongs to it is there; `flush` never waits."""
 
-    def __init__(self, points: str, cameras: list[CameraInputs], motion: EgoMotion, tally: Tally,
-                 parameters: StreamParameters, deliver: Callable[[RawPair], None], log: object) -> None:
-        self._points, self._parameters, self._deliver = points, parameters, deliver
+    def __init__(self, node: Node, cameras: list[CameraInputs], motion: EgoMotion, tally: Tally,
+                 parameters: StreamParameters, deliver: Callable[[RawPair], None]) -> None:
+        self._node, self._log = node, node.get_logger()
+        self._parameters, self._deliver = parameters, deliver
         self._cameras = {camera.name: camera for camera in cameras}
-        self._motion, self._tally, self._log = motion, tally, log
+        self._motion, self._tally = motion, tally
         kept = 2 * parameters.queue
         self.calibrations = {name: Recent(kept) for name in self._cameras}
         self.labels = {name: Recent(kept) for name, camera in self._cameras.items() if camera.labels}
@@ -79,7 +83,7 @@ class PendingPairs:
 
     def add(self, cloud: bytes, images: dict[str, bytes]) -> None:
         """Take in a pair that was found."""
-        pair = FoundPair(cloud, images, layout.header_stamp(cloud))
+        pair = FoundPair(cloud, images, layout.header_stamp(cloud), seconds(self._node))
         self._waiting.append(pair)
         self._backlog += pair.size
 
@@ -87,35 +91,46 @@ class PendingPairs:
         """Deliver the pairs that are complete, drop those that waited too long (last_try: all that are incomplete)."""
         while self._waiting:
             pair = self._waiting[0]
-            age = time.monotonic() - pair.found
+            age = seconds(self._node) - pair.found
             give_up = last_try or age >= self._parameters.tf_timeout or self._backlog > BACKLOG
             raw = None
             try:
                 raw = self._complete(pair, age, give_up)
-                if raw is None:
-                    return
-            except (NotYet, LookupError) as missing:
+            except (NotYet, _Uncalibrated) as missing:
                 if not give_up:
                     return
                 self._drop('pairs without transforms' if isinstance(missing, NotYet) else 'pairs without calibration',
-                           f'gave up the pair at {pair.stamp * 1e-9:.3f} s after {age:.1f} s: {missing.args[0]}')
+                           f'gave up the pair at {pair.stamp * 1e-9:.3f} s after {age:.1f} s: {missing}')
             except _Unusable as wrong:
                 self._drop('pairs with a bad calibration or header', str(wrong))
+            except Exception as error:  # one message must not end the stream
+                self._drop('pairs that raised an error', ''.join(traceback.format_exception(error)))
+            else:
+                if raw is None:
+                    return
             self._waiting.popleft()
             self._backlog -= pair.size
             if raw is not None:
-                self._tally.unlabelled += sum(view.labels is None and view.camera in self.labels for view in raw.views)
+                self._count_faults(raw)
                 self._deliver(raw)
 
     def _complete(self, pair: FoundPair, age: float, last_try: bool) -> RawPair | None:
         if not last_try and age < self._parameters.label_timeout and any(
-                recent.at(layout.header_stamp(pair.images[name])) is None for name, recent in self.labels.items()):
+                self.labels[name].at(layout.header_stamp(image)) is None
+                for name, image in pair.images.items() if name in self.labels):
             return None
-        lidar = _frame(self._points, pair.cloud)
+        lidar = _frame(self._parameters.points, pair.cloud)
         without_motion = last_try or age >= STANDING and self._motion.standing()
         views = tuple(self._view(name, image, lidar, pair.stamp, without_motion)
                       for name, image in pair.images.items())
         return RawPair(pair.cloud, views, self._motion.pose(lidar, pair.stamp))
+
+    def _count_faults(self, pair: RawPair) -> None:
+        faults = self._tally.faults
+        if unlabelled := sum(view.labels is None and view.camera in self.labels for view in pair.views):
+            faults['images without their label image'] += unlabelled
+        if pair.world_from_lidar is None and self._parameters.fixed_frame:
+            faults['pairs without the motion of the vehicle'] += 1
 
     def _view(self, name: str, image: bytes, lidar: str, scan_stamp: int, without_motion: bool) -> RawView:
         stamp, frame = layout.header_stamp(image), _frame(self._cameras[name].image, image)
@@ -128,13 +143,13 @@ class PendingPairs:
         info = self.calibrations[name].at(stamp) or self.calibrations[name].last()
         topic = self._cameras[name].camera_info
         if info is None:
-            raise LookupError(f'no message on {topic}: camera "{name}" has no calibration')
-        if self._checked.get(name) != info[_BODY:]:
+            raise _Uncalibrated(f'no message on {topic}: camera "{name}" has no calibration')
+        if self._checked.get(name) != info[BODY:]:
             try:
                 Camera.from_info(codec.read(info, layout.CAMERA_INFO), self._cameras[name].rectified)
             except ValueError as error:
                 raise _Unusable(f'{topic}: {error}') from None
-            self._checked[name] = info[_BODY:]
+            self._checked[name] = info[BODY:]
         return info
 
     def _drop(self, reason: str, text: str) -> None:
@@ -143,12 +158,20 @@ class PendingPairs:
         self._tally.lost[reason] += 1
 
 
+class _Uncalibrated(Exception):
+    """A camera has no calibration so far."""
+
+
 class _Unusable(Exception):
     """A pair that no waiting will make good."""
 
 
 def _frame(topic: str, raw: bytes) -> str:
     try:
-        return layout.header_frame(raw)
+        frame = layout.header_frame(raw).lstrip('/')  # as tf2 knows it
     except BagError as error:
         raise _Unusable(f'{topic}: {error}') from None
+    if not frame:
+        raise _Unusable(f'{topic}: the header has no frame_id, so where the sensor is mounted is unknown: set it in the '
+                        'driver')
+    return frame

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Callable, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.serialization import deserialize_message
+from rclpy.task import Future
 from std_msgs.msg import Bool, Empty
 from std_srvs.srv import Trigger
 
@@ -25,9 +28,11 @@ from ros_kd.nodes.record_health import recorder_status
 from ros_kd.nodes.record_parameters import NEXT, declare_record
 from ros_kd.nodes.recording_session import Session, check_output
 from ros_kd.nodes.running import explained, run_job
+from ros_kd.nodes.spinning import Spinner
 from ros_kd.nodes.stream_parameters import declare_stream
 
 DRAIN = 2.0  # seconds after the end in which pairs that wait may still be completed
+ANSWER = 0.5  # seconds for answers that are due at the end
 PAUSED, UNTRIGGERED = 'pairs while paused', 'pairs without a trigger'
 
 
@@ -42,19 +47,21 @@ class Recorder(LifecycleNode):
         super().__init__('record', **options)
         self._stream_parameters, self.parameters = declare_stream(self), declare_record(self)
         check_output(self.parameters.output)
-        self._motion = EgoMotion(self, self._stream_parameters.fixed_frame, self._stream_parameters.base_frame)
+        self._motion = EgoMotion(self, self._stream_parameters.fixed_frame, self._stream_parameters.base_frame,
+                                 self._stream_parameters.tf_timeout)
         self._stream: PairedStream | None = None
         self._session: Session | None = None
         self.paused, self._wanted = self.parameters.paused, 0
-        self._trigger = None
         self.failed = self._configured = False
         self._last_report = ''
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._diagnose, clock=steady)
         self.create_timer(5.0, self._say_state, clock=steady)
-        for name in ('start', 'stop', 'pause', 'resume', 'split', 'snapshot'):
+        for name in ('start', 'pause', 'resume', 'split', 'snapshot'):
             self.create_service(Trigger, f'~/{name}', partial(self._serve, getattr(self, name)))
+        self._stops: list[Future] = []
+        self.create_service(Trigger, '~/stop', self._serve_stop, callback_group=ReentrantCallbackGroup())
 
     # ---- lifecycle
 
@@ -73,19 +80,18 @@ class Recorder(LifecycleNode):
     @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen, pair and record."""
-        self.failed = False
         self._wanted = 0
-        self._stream = PairedStream(self, self._stream_parameters, self._motion, self)
-        self._session = Session(self.parameters, self._stream, self._motion.fixed_frame, self._next_output,
-                                self.get_logger())
+        stream = PairedStream(self, self._stream_parameters, self._motion, self)
         if self.parameters.trigger_topic:
             kind, callback = (Empty, self._want_next) if self.parameters.trigger == NEXT else (Bool, self._want_while)
-            self._trigger = self.create_subscription(kind, self.parameters.trigger_topic, callback, 10)
+            stream.listen(kind, self.parameters.trigger_topic, callback)
+        self._stream = stream
+        self._session = Session(self.parameters, stream, self._motion.fixed_frame, self._next_output, self.get_logger())
         return super().on_activate(state)
 
     @explained
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Write what waits, finish the bag and report."""
+        """Write the pairs that are complete, finish the bag and report. ~/stop also waits for what is on its way."""
         self._finish()
         return super().on_deactivate(state)
 
@@ -102,9 +108,6 @@ class Recorder(LifecycleNode):
     def _finish(self) -> None:
         if self._stream is None:
             return
-        if self._trigger is not None:
-            self.destroy_subscription(self._trigger)
-            self._trigger = None
         self._stream.close()  # hands over the last pairs
         session, self._stream, self._session = self._session, None, None
         try:
@@ -146,11 +149,11 @@ class Recorder(LifecycleNode):
         """Go on in a new bag: stamps rise within one."""
         self._session.end_bag()
 
-    def _want_next(self, _: Empty) -> None:
+    def _want_next(self, _: bytes) -> None:
         self._wanted += 1
 
-    def _want_while(self, message: Bool) -> None:
-        self._wanted = int(message.data)
+    def _want_while(self, raw: bytes) -> None:
+        self._wanted = int(deserialize_message(raw, Bool).data)
 
     # ---- services
 
@@ -169,11 +172,15 @@ class Recorder(LifecycleNode):
             raise RuntimeError('could not start; the log says why')
         return f'recording to {self._next_output()}'
 
-    def stop(self) -> str:
-        """Finish the bag."""
-        self._active()
-        self.trigger_deactivate()
-        return self._last_report
+    async def _serve_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Answer once `work` has let the last pairs come in, which no callback can wait for, and ended the bag."""
+        if self._session is None:
+            response.success, response.message = False, 'not recording'
+            return response
+        self._stops.append(Future())
+        response.message = await self._stops[-1]
+        response.success = True
+        return response
 
     def pause(self) -> str:
         """Leave pairs out from now on."""
@@ -216,18 +223,39 @@ class Recorder(LifecycleNode):
     # ---- the run
 
     def work(self, executor: Executor, stop: threading.Event) -> int:
-        """Run until `stop` is set, `max_pairs` are recorded or the disk ends it; return 1 after an error."""
+        """Run until `stop` is set, `max_pairs` are recorded or the disk ends it; return 1 if anything failed."""
+        spinner = Spinner(executor, self.get_logger())
         if self.parameters.autostart and not self._begin():
             return 1
         while not stop.is_set() and not (self._session is not None and self._session.ended()):
-            executor.spin_once(timeout_sec=0.1)
-        if self._stream is not None:
-            self._stream.finish()
-            deadline = time.monotonic() + min(self._stream_parameters.tf_timeout, DRAIN)
-            while self._stream is not None and self._stream.pending and time.monotonic() < deadline:
-                executor.spin_once(timeout_sec=0.02)
+            spinner.spin(0.1)
+            if self._stops:
+                self._drain(spinner)
+                if self._stream is not None:  # nobody deactivated it meanwhile
+                    self.trigger_deactivate()
+                self._answer_stops()
+        self._drain(spinner)
         self._finish()
+        if self._stops:
+            self._answer_stops()
+            deadline = time.monotonic() + ANSWER
+            while time.monotonic() < deadline:
+                spinner.spin(0.1)
         return int(self.failed)
+
+    def _drain(self, spinner: Spinner) -> None:
+        """Take no more messages, and let pairs be completed that wait for transforms or labels."""
+        if self._stream is None:
+            return
+        self._stream.finish()
+        deadline = time.monotonic() + min(self._stream_parameters.tf_timeout, DRAIN)
+        while self._stream is not None and self._stream.pending and time.monotonic() < deadline:
+            spinner.spin(0.02)
+
+    def _answer_stops(self) -> None:
+        stops, self._stops = self._stops, []
+        for future in stops:
+            future.set_result(self._last_report)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from ros_kd.nodes.paired_stream import PairedStream
@@ -27,9 +25,9 @@ def recorder_status(hardware: str, stream: PairedStream | None, session: Session
         values = {'bag': recording.files[-1] if recording.files else recording.path,
                   'bag size, MB': f'{recording.size / 1e6:.1f}',
                   'waiting for the disk, MB': f'{recording.backlog / 1e6:.1f}',
-                  'free on the disk, MB': f'{shutil.disk_usage(recording.path).free / 1e6:.0f}'}
+                  'free on the disk, MB': f'{recording.free / 1e6:.0f}'}
         status.values += [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        problem = recording.error or recording.full
+        problem = recording.error or recording.full or recording.fault
         if problem:
             status.level, status.message = DiagnosticStatus.ERROR, str(problem)
     return status

@@ -27,15 +27,15 @@ def stream_status(name: str, hardware: str, stream: PairedStream,
         status.level, status.message = DiagnosticStatus.ERROR, 'looking for cameras and LiDAR'
     elif silent:
         status.level, status.message = DiagnosticStatus.ERROR, f'silent: {", ".join(silent)}'
-    elif tally.lost.total() or faults:
+    elif tally.lost.total() or tally.faults or faults:
         status.level = DiagnosticStatus.WARN
-    values = {'pairs': tally.pairs, 'waiting for transforms': len(stream.pending or ()), **tally.received,
-              **{f'lost: {reason}': count for reason, count in tally.lost.items()},
-              **{f'left out: {reason}': count for reason, count in tally.left_out.items()},
-              **{f'in no pair: {reason}': count for reason, count in tally.unused.items()}, **faults}
-    for camera, offsets in tally.offsets.items():
-        recent = np.array(offsets[-_RECENT:]) * 1e3
-        values[f'delta_t of {camera}, ms'] = f'mean {recent.mean():+.1f}, at most {np.abs(recent).max():.1f}'
+    values = {'pairs': tally.pairs, 'waiting for transforms': len(stream.pending or ()), **tally.received}
+    for prefix, counts in (('lost: ', tally.lost), ('left out: ', tally.left_out), ('in no pair: ', tally.unused),
+                           ('', tally.faults), ('', faults)):
+        values |= {prefix + reason: count for reason, count in tuple(counts.items())}
+    for camera, offsets in tally.recent_offsets(_RECENT).items():
+        values[f'delta_t of {camera}, ms'] = (f'mean {1e3 * offsets.mean():+.1f}, at most '
+                                              f'{1e3 * np.abs(offsets).max():.1f}')
     status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
     return status
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from rclpy.logging import RcutilsLogger
 from rclpy.node import Node
-from rclpy.qos import ReliabilityPolicy
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from ros_kd.bags import layout
-from ros_kd.bags.discovery import CameraInputs, find_camera, find_cameras
+from ros_kd.bags.discovery import CameraInputs, Graph, find_camera, find_cameras
 from ros_kd.nodes import topics
+from ros_kd.nodes.listening import Listener
 from ros_kd.nodes.silence import explain_silence, published
 from ros_kd.nodes.stream_parameters import StreamParameters
 
@@ -40,7 +40,7 @@ class Input:
     def __init__(self, name: str, topic: str, kind: str) -> None:
         self.name, self.topic, self.kind = name, topic, kind
         self.what = name if name == SCANS else f'images of {name}'
-        self.reliability: ReliabilityPolicy | None = None
+        self.listener: Listener | None = None
         self.last: float | None = None
         self.silent = self._stamped = False
 
@@ -64,23 +64,35 @@ class Discovery:
         self._node, self._parameters = node, parameters
         self._found: list[CameraInputs] = []
         self._changed: float | None = None
+        self._known: set[str] = set()
 
     def look(self, now: float) -> list[CameraInputs] | None:
         """Return the cameras once all that is wanted is there, else None. now: seconds of any steady clock."""
         graph, names = published(self._node), self._parameters.cameras
-        resolve = self._node.resolve_topic_name
-        if names:
-            found = [find_camera(graph, name, resolve) for name in names]
-        else:
-            found = find_cameras(graph, self._node.get_namespace(), resolve)
-        found = [camera for camera in found if camera is not None]
+        found = self._cameras(graph)
         if self._changed is None or [c.name for c in found] != [c.name for c in self._found]:
             self._changed = now
         self._found = found
         settled = len(found) == len(names) if names else found and now - self._changed >= self._parameters.discovery_time
         if not settled or layout.CLOUD not in graph.get(self._parameters.points, ()):
             return None
+        self._known = {camera.name for camera in found}
         return found if self._parameters.labels else [replace(camera, labels='') for camera in found]
+
+    def newcomers(self) -> list[CameraInputs]:
+        """Return the cameras that have appeared since the others were found, each once; none where they are named."""
+        if self._parameters.cameras:
+            return []
+        found = [camera for camera in self._cameras(published(self._node)) if camera.name not in self._known]
+        self._known |= {camera.name for camera in found}
+        return found
+
+    def _cameras(self, graph: Graph) -> list[CameraInputs]:
+        names, resolve = self._parameters.cameras, self._node.resolve_topic_name
+        if not names:
+            return find_cameras(graph, self._node.get_namespace(), resolve)
+        found = [find_camera(graph, name, resolve) for name in names]
+        return [camera for camera in found if camera is not None]
 
     def missing(self) -> list[str]:
         """Say for each input that is not there what is published instead."""

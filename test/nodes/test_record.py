@@ -136,7 +136,7 @@ def test_outputs_and_parameters_are_checked_before_anything_is_recorded(tmp_path
 def test_the_report_says_what_was_lost_and_how_far_images_are_from_scans():
     tally = Tally()
     for offset in (0.01, 0.02, 0.03):
-        tally.add_pair({'front': offset})
+        tally.add_pair(10**9 * (1 + tally.pairs), {'front': offset})
     tally.received['scans'] += 5
     tally.lost['scans (overflow)'] += 2
     tally.unused['of front: overflow'] += 3
