@@ -37,7 +37,7 @@ from ros_kd.offline_pairing import pair_stamps
 
 ROOT = Path(__file__).parents[1]
 SECONDS, CRASHES = float(os.environ.get('RECORDING_SECONDS', 60)), int(os.environ.get('RECORDING_CRASHES', 200))
-RUNS = 9
+RUNS, PAIRS = 8, 80
 DOMAIN = '93'
 CAMERA = Camera(1600, 900, np.array([[1266, 0, 800], [0, 1266, 450], [0, 0, 1.0]]))
 
@@ -207,13 +207,15 @@ def write_ratio(rig: Rig, folder: Path) -> None:
     """Print how fast pairs are written against the same bytes by plain writes: to the disk, and to its cache alone."""
     random_ = np.random.default_rng(0)
     images = [bytes(codec.raw_image(random_.integers(0, 255, (CAMERA.height, CAMERA.width, 3), np.uint8), 0, 'cam0'))
-              for _ in range(RUNS * rig.cameras)]
-    pairs = [raw_pair(rig, 10**9 + number * 10**8, cloud_bytes(rig, 0), images[number:number + rig.cameras])
-             for number in range(0, len(images) - rig.cameras)]
+              for _ in range(8 * rig.cameras)]
+    cloud = cloud_bytes(rig, 0)
+    pairs = [raw_pair(rig, 10**9 + number * 10**8, cloud, [images[(number + camera) % len(images)]
+                                                           for camera in range(rig.cameras)])
+             for number in range(PAIRS)]
     size = sum(pair.size for pair in pairs)
     times = {(what, synced): [] for what in ('ours', 'plain') for synced in (True, False)}
     for run in range(RUNS):
-        for what, synced in times:
+        for what, synced in [*times][run % 4:] + [*times][:run % 4]:  # each after every other
             path = folder / f'{what}{run}'
             started = time.perf_counter()
             (write_pairs if what == 'ours' else write_plainly)(path, rig, pairs, synced)
