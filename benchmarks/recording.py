@@ -177,17 +177,16 @@ def record_rig(rig: Rig, folder: Path) -> None:
     expected = np.array(stamps['lidar'])[pairs[:, 0]]
     read = PairedBag(bag)
     size = sum(file.stat().st_size for file in bag.iterdir())
-    show(f'lost_pairs_{rig.name}_rig', int(np.setdiff1d(expected, read.stamps).size), 'pairs')
-    show(f'pairs_{rig.name}_rig', len(read), 'pairs')
+    show(f'lost_pairs_{rig.name}_rig', int(np.setdiff1d(expected, read.stamps).size), f'of {len(expected)} pairs')
     show(f'cpu_share_{rig.name}_rig', round(share, 3), 'cores')
     show(f'rate_{rig.name}_rig', round(size / 1e6 / SECONDS, 1), 'MB/s')
     if rig.name == 'heavy':
         show('cpu_share', round(share, 3), 'cores')
 
 
-def show(name: str, value: float, unit: str, **more: object) -> None:
+def show(name: str, value: float, unit: str, **peer: object) -> None:
     """Print a figure."""
-    print(json.dumps({'name': f'recording.{name}', 'value': value, 'unit': unit, **more}), flush=True)
+    print(json.dumps({'name': f'recording.{name}', 'value': value, 'unit': unit, **peer}), flush=True)
 
 
 def raw_pair(rig: Rig, stamp: int, cloud: bytes, images: list[bytes]) -> RawPair:
