@@ -30,6 +30,8 @@ class LivePairing:
         self._inputs, self._parameters, self._log = inputs, parameters, log
         self._on_set, self._on_jump = on_set, on_jump
         self._before: Counter[tuple[str, Reason]] = Counter()
+        self._last_scan = 0
+        self._rest: list[tuple[str, RawMessage]] | None = None
         self._check_names()
         self._begin([source.name for source in inputs])
 
@@ -38,14 +40,20 @@ class LivePairing:
         self._sources[source.name].signalMessage(message)
 
     def update(self) -> None:
-        """Look again which cameras speak."""
+        """Look again which cameras speak; what waits for its partners is paired among those."""
         names = [source.name for source in self._inputs if source.name == SCANS or not source.silent]
         if len(names) == 1 or names == list(self._filter.pairer.names):
             return
         self._log.warning(f'pairing goes on with {names[1:]}')
+        self._rest = []
         self._filter.finish()
+        rest, self._rest = self._rest, None
         self._before = self.dropped
         self._begin(names)
+        for name, message in sorted(rest, key=lambda item: item[1].stamp):
+            if name in names and message.stamp > self._last_scan:  # sets must come in order
+                self._before[name, Reason.NO_PARTNER] -= 1
+                self._sources[name].signalMessage(message)
 
     def release(self) -> None:
         """A lull: pass on what is the best if no message follows soon."""
@@ -66,7 +74,12 @@ class LivePairing:
                                      stamp=lambda message: message.stamp, log=self._log)
         self._filter.registerCallback(partial(self._pass_on, names[1:]))
 
+    def _keep_rest(self, names: list[str], topic: int, message: RawMessage, reason: Reason) -> None:
+        if self._rest is not None and reason == Reason.NO_PARTNER:
+            self._rest.append((names[topic], message))
+
     def _pass_on(self, cameras: list[str], scan: RawMessage, *images: RawMessage) -> None:
+        self._last_scan = scan.stamp
         self._on_set(scan, dict(zip(cameras, images)))
 
     def _make_pairer(self, names: list[str]) -> Pairer:
@@ -78,7 +91,7 @@ class LivePairing:
         offsets = {name: round(value * 1e9) for name, value in parameters.offsets.items() if name in names}
         return Pairer(names, queue_size=parameters.queue, max_interval=round(parameters.slop * 1e9),
                       age_penalty=parameters.age_penalty, exact=parameters.policy == 'exact', offsets=offsets,
-                      bounds=bounds, on_jump=lambda *_: self._on_jump())
+                      bounds=bounds, on_drop=partial(self._keep_rest, names), on_jump=lambda *_: self._on_jump())
 
     def _check_names(self) -> None:
         cameras = [source.name for source in self._inputs[1:]]

@@ -109,6 +109,7 @@ class PairedStream:
         for source in self.inputs:
             source.listener = self.listen(CLASSES[source.kind], source.topic, partial(self._on_message, source),
                                            depth=parameters.queue, what=f'{source.what} in the transport')
+            source.last = seconds(self._node) or None
         self._log.info(f'pairing {parameters.points} with ' + ', '.join(
             camera.image + (' and its labels' if camera.labels else '') for camera in cameras))
 
@@ -128,13 +129,28 @@ class PairedStream:
         if self._finished:
             return
         message = RawMessage(raw)
-        source.last = self._heard = seconds(self._node)
-        if source.silent:
-            source.silent = False
+        now = self._heard = seconds(self._node)
+        returned = source.silent
+        source.hear(now)
+        if returned:
             self._pairing.update()
+        if source.name == SCANS:
+            self._count_scan(now)
         self.tally.received[source.what] += 1
         source.check_stamp(message.stamp, self._node.get_clock().now().nanoseconds, self._log)
         self._pairing.add(source, message)
+
+    def _count_scan(self, now: float) -> None:
+        for source in self.inputs[1:]:
+            source.scans += 1
+            if source.stalls(now, self._parameters.queue):
+                self._leave_out(source, now)
+
+    def _leave_out(self, source: Input, now: float) -> None:
+        source.silent = True
+        self._log.warning(f'no message for {now - source.last:.1f} s: ' + explain_silence(
+            self._node, source.topic, (source.kind,), source.listener.qos.reliability))
+        self._pairing.update()
 
     def _on_set(self, scan: RawMessage, images: dict[str, RawMessage]) -> None:
         if scan.stamp <= self._last_scan:  # a jump that came while a camera was silent
@@ -206,10 +222,7 @@ class PairedStream:
             if source.last is None or not 0 < source.last <= now:  # simulated time is 0 until /clock comes
                 source.last = now
             if not source.silent and now - source.last > timeout:
-                source.silent = True
-                self._log.warning(f'no message within {timeout:g} s: ' + explain_silence(
-                    self._node, source.topic, (source.kind,), source.listener.qos.reliability))
-                self._pairing.update()
+                self._leave_out(source, now)
         for listener in self._listeners:
             listener.follow()
         self._watched += 1

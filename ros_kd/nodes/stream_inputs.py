@@ -21,6 +21,8 @@ from ros_kd.nodes.stream_parameters import StreamParameters
 
 SCANS = 'scans'
 CLASSES = {layout.CLOUD: PointCloud2, layout.IMAGE: Image, layout.COMPRESSED: CompressedImage}
+STALL = 1.0  # seconds without an image, at least, after which scans no longer wait for that camera
+SLOW = 3.0  # seconds between images of a camera that is slow, not silent, at most
 FAR = 10.0  # seconds between stamp and clock that are worth a word
 TAI = 37  # seconds that TAI, which PTP hardware counts, is ahead of UTC since 2017
 
@@ -35,14 +37,30 @@ class RawMessage:
 
 
 class Input:
-    """A sensor's topic, and when it last had a message (seconds of the node's clock). name: SCANS or the camera's."""
+    """A sensor's topic, and when it last had a message (seconds of the node's clock). name: SCANS or the camera's.
+
+    scans: how many there were since then.
+    """
 
     def __init__(self, name: str, topic: str, kind: str) -> None:
         self.name, self.topic, self.kind = name, topic, kind
         self.what = name if name == SCANS else f'images of {name}'
         self.listener: Listener | None = None
         self.last: float | None = None
+        self.scans = 0
+        self._gap = 0.0
         self.silent = self._stamped = False
+
+    def hear(self, now: float) -> None:
+        """A message is there."""
+        if self.last is not None and now - self.last < SLOW:
+            self._gap = max(self._gap, now - self.last)
+        self.last, self.scans, self.silent = now, 0, False
+
+    def stalls(self, now: float, queue: int) -> bool:
+        """Tell whether it has fallen silent, as far as one can tell before `queue` scans that wait for it run over."""
+        return (self.scans >= queue - 1 and not self.silent and self.last is not None
+                and now - self.last > max(STALL, 2 * self._gap))
 
     def check_stamp(self, stamp: int, now: int, log: RcutilsLogger) -> None:
         """Say once if stamps (ns) are far from the clock."""
@@ -109,9 +127,15 @@ class Discovery:
                 texts.append(explain_silence(node, node.resolve_topic_name(topics.image(name)),
                                              (layout.COMPRESSED, layout.IMAGE)))
         if not parameters.cameras and not self._found:
-            texts.append('no camera: ' + explain_silence(node, node.resolve_topic_name('<camera>/camera_info'),
-                                                         (layout.CAMERA_INFO,)))
+            texts.append(self._no_camera(graph))
         return texts
+
+    def _no_camera(self, graph: Graph) -> str:
+        images, infos = (sorted(topic for topic, kinds in graph.items() if set(kinds) & wanted)
+                         for wanted in ({layout.COMPRESSED, layout.IMAGE}, {layout.CAMERA_INFO}))
+        return (f'no camera below {self._node.get_namespace()}, expected images and a camera_info beside them; published '
+                f'now: images {", ".join(images) or "none"}; {layout.CAMERA_INFO} {", ".join(infos) or "none"}. Is the '
+                'driver running, with the same ROS_DOMAIN_ID?')
 
 
 def transport_hint() -> str:
