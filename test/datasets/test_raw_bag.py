@@ -9,7 +9,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from raw_drive import FRONT, KINDS, MOUNTS, MS, START, Message, ego, odometry, tf, write_bag
+from raw_drive import FRONT, KINDS, MOUNTS, MS, START, Drive, Message, ego, odometry, tf, write_bag
 
 from ros_kd import extrinsics
 from ros_kd.bags import codec, layout
