@@ -36,15 +36,16 @@ class Listener:
         self._subscription = self._subscribe()
 
     def follow(self) -> None:
-        """Subscribe anew if a publisher has come whose messages the profile keeps out."""
-        if self._fixed or fits(self._node, self.topic, self.qos):
+        """Subscribe anew if a publisher has come whose messages, or whose latched one, the profile keeps out."""
+        if self._fixed or not self._node.count_publishers(self.topic):
             return
         qos = sensor_qos(self._node, self.topic, self._reliability, self._depth)
-        if qos != self.qos:
-            self._node.get_logger().warning(f'publishers of {self.topic} have changed their profile: subscribed anew')
-            self._node.destroy_subscription(self._subscription)
-            self.qos = qos
-            self._subscription = self._subscribe()
+        if qos == self.qos or qos.durability == self.qos.durability and fits(self._node, self.topic, self.qos):
+            return
+        self._node.get_logger().info(f'publishers of {self.topic} have another profile now: subscribed anew')
+        self._node.destroy_subscription(self._subscription)
+        self.qos = qos
+        self._subscription = self._subscribe()
 
     def close(self) -> None:
         """Stop listening."""

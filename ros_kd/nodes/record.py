@@ -32,7 +32,7 @@ from ros_kd.nodes.spinning import Spinner
 from ros_kd.nodes.stream_parameters import declare_stream
 
 DRAIN = 2.0  # seconds after the end in which pairs that wait may still be completed
-ANSWER = 0.5  # seconds for answers that are due at the end
+ANSWER = 20  # callbacks, at most 0.4 s, in which the answers that are due go out
 PAUSED, UNTRIGGERED = 'pairs while paused', 'pairs without a trigger'
 
 
@@ -233,14 +233,10 @@ class Recorder(LifecycleNode):
                 self._drain(spinner)
                 if self._stream is not None:  # nobody deactivated it meanwhile
                     self.trigger_deactivate()
-                self._answer_stops()
+                self._answer_stops(spinner)
         self._drain(spinner)
         self._finish()
-        if self._stops:
-            self._answer_stops()
-            deadline = time.monotonic() + ANSWER
-            while time.monotonic() < deadline:
-                spinner.spin(0.1)
+        self._answer_stops(spinner)
         return int(self.failed)
 
     def _drain(self, spinner: Spinner) -> None:
@@ -252,10 +248,12 @@ class Recorder(LifecycleNode):
         while self._stream is not None and self._stream.pending and time.monotonic() < deadline:
             spinner.spin(0.02)
 
-    def _answer_stops(self) -> None:
+    def _answer_stops(self, spinner: Spinner) -> None:
         stops, self._stops = self._stops, []
         for future in stops:
             future.set_result(self._last_report)
+        for _ in range(ANSWER if stops else 0):  # the node may be at its end: let the answers go out
+            spinner.spin(0.02)
 
 
 def main(args: Sequence[str] | None = None) -> int:

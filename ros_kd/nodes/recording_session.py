@@ -145,7 +145,6 @@ class Session:
         recording = self.recording
         if recording is not None and recording.full and self._problem is None:
             self._problem = BagError(f'recording ends early: {recording.full}')
-            self._log.error(str(self._problem))
         return bool(self._enough() or self._problem or recording and recording.error)
 
     def end_bag(self) -> None:
