@@ -12,8 +12,9 @@ from message_filters import SimpleFilter
 from rclpy.logging import RcutilsLogger
 
 from ros_kd.nodes.approximate_time import PairingFilter
+from ros_kd.nodes.running import OFF
 from ros_kd.nodes.stream_inputs import SCANS, Input, RawMessage
-from ros_kd.nodes.stream_parameters import OFF, StreamParameters
+from ros_kd.nodes.stream_parameters import StreamParameters
 from ros_kd.pairing import LEARN, Pairer, Reason
 
 OnSet = Callable[[RawMessage, dict[str, RawMessage]], None]

@@ -21,6 +21,8 @@ from rclpy.signals import SignalHandlerOptions
 
 from ros_kd.nodes import missing_module
 
+OFF = 'off'
+
 
 class Job(Protocol):
     """A node that does something until it is done or told to stop."""
@@ -36,10 +38,10 @@ def declare(node: Node, name: str, default: Any, description: str, low: float | 
     """Declare a read-only parameter and return its value.
 
     Raises ValueError naming the value and what was expected. A list may be given as one text with commas, a
-    floating-point value as a whole number.
+    floating-point value as a whole number. The word off may be given as it is, though YAML makes it false.
     """
     descriptor = ParameterDescriptor(description=description, read_only=True,
-                                     dynamic_typing=isinstance(default, (list, float)))
+                                     dynamic_typing=isinstance(default, (list, float)) or OFF in choices)
     if low is not None and high is not None:
         limits = f'{low} to {high}'
         if isinstance(default, float):
@@ -61,6 +63,8 @@ def declare(node: Node, name: str, default: Any, description: str, low: float | 
         return float(value)
     if isinstance(default, list):
         value = _items(value)
+    elif OFF in choices and value is False:
+        value = OFF
     if choices and value not in choices:
         raise ValueError(f'parameter {name} is "{value}", expected {limits}: {description}')
     return value
@@ -70,7 +74,8 @@ def _items(value: Any) -> list:
     """Return the items of a list parameter, however it was written: a list, text with commas, or its only item."""
     if isinstance(value, str):
         return [part for part in (part.strip(' \'"') for part in value.strip(' []').split(',')) if part]
-    return list(value) if isinstance(value, (Sequence, array)) else [str(value)]
+    values = list(value) if isinstance(value, (Sequence, array)) else [value]
+    return [OFF if item is False else item for item in values]
 
 
 def explained(transition: Callable) -> Callable:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from rclpy.node import Node
 
 from ros_kd.nodes import topics
-from ros_kd.nodes.running import declare
+from ros_kd.nodes.running import OFF, declare
 
-LEARN, OFF = 'learn', 'off'
+LEARN = 'learn'
 
 
 @dataclass(frozen=True)
