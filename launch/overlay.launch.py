@@ -8,15 +8,28 @@ from launch.actions import LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from ros_kd.nodes.launch_parts import (SOURCE_ARGUMENTS, SOURCE_SWITCHES, config, declared, end_with, sources, text,
-                                       transport)
+from ros_kd.nodes.launch_parts import (SOURCE_ARGUMENTS, SOURCE_SWITCHES, config, declared, end_with, given, sources,
+                                       text, transport)
 
 ARGUMENTS = (
-    ('cameras', '', 'cameras to check, separated by commas; empty: all that publish <camera>/camera_info'),
-    ('points', 'points', 'topic of the LiDAR'),
+    ('cameras', '', 'cameras to check, separated by commas; empty: as in params_file, else all that publish '
+     '<camera>/camera_info'),
+    ('points', '', 'topic of the LiDAR; empty: as in params_file, else points'),
+)
+FURTHER = (
     ('params_file', config('record.yaml'), 'YAML with all parameters'),
     ('visualize', 'true', 'show the pictures in RViz, where it is installed'),
 )
+
+
+def overlay(context):
+    """The overlay, with the parameters that were given behind those of the file; its end is the launch's end."""
+    node = Node(
+        package='ros_kd', executable='overlay', name='overlay', namespace=LaunchConfiguration('namespace'),
+        output='screen', parameters=[
+            LaunchConfiguration('params_file'),
+            {**given(context, ARGUMENTS, text), 'use_sim_time': LaunchConfiguration('use_sim_time')}])
+    return [node, end_with(node, 'the overlay has ended')]
 
 
 def rviz(context):
@@ -34,11 +47,6 @@ def rviz(context):
 
 def generate_launch_description() -> LaunchDescription:
     """The overlay, RViz, and on request what there is to see."""
-    node = Node(
-        package='ros_kd', executable='overlay', name='overlay', namespace=LaunchConfiguration('namespace'),
-        output='screen', parameters=[
-            LaunchConfiguration('params_file'), {name: text(name) for name in ('cameras', 'points')},
-            {'use_sim_time': LaunchConfiguration('use_sim_time')}])
     return LaunchDescription([
-        *declared((*ARGUMENTS, *SOURCE_ARGUMENTS), SOURCE_SWITCHES), *transport(), node,
-        end_with(node, 'the overlay has ended'), *sources(), OpaqueFunction(function=rviz)])
+        *declared((*ARGUMENTS, *FURTHER, *SOURCE_ARGUMENTS), SOURCE_SWITCHES), *transport(),
+        OpaqueFunction(function=overlay), *sources(), OpaqueFunction(function=rviz)])

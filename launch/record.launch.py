@@ -12,8 +12,9 @@ from ros_kd.nodes.launch_parts import (SOURCE_ARGUMENTS, SOURCE_SWITCHES, config
 
 TEXTS = (
     ('output', '', 'folder of the bag; empty: ./pairs_<date>_<time>'),
-    ('cameras', '', 'cameras to record, separated by commas; empty: all that publish <camera>/camera_info'),
-    ('points', 'points', 'topic of the LiDAR'),
+    ('cameras', '', 'cameras to record, separated by commas; empty: as in params_file, else all that publish '
+     '<camera>/camera_info'),
+    ('points', '', 'topic of the LiDAR; empty: as in params_file, else points'),
     ('compression', '', 'of the bag: none or zstd'),
 )
 NUMBERS = (
@@ -24,17 +25,17 @@ NUMBERS = (
     ('split_size', '', 'MB after which a new file of the bag begins; 0 = never'),
     ('snapshot_duration', '', 'hold so many seconds (30.0) in memory, write them when ~/snapshot is called'),
 )
+PATIENCE = '600'  # seconds after Ctrl+C in which a slow disk may take what waits for it; launch kills after 10
 
 
 def recorder(context):
     """The recorder, with the parameters that were given behind those of the file; its end is the launch's end."""
-    texts = [name for name, _, _ in TEXTS if LaunchConfiguration(name).perform(context)]
     node = Node(
         package='ros_kd', executable='record', name='record', namespace=LaunchConfiguration('namespace'),
-        output='screen', parameters=[
+        output='screen', sigterm_timeout=PATIENCE, sigkill_timeout=PATIENCE, parameters=[
             LaunchConfiguration('params_file'),
-            {**{name: text(name) for name in texts}, **given(context, [name for name, _, _ in NUMBERS])},
-            {'use_sim_time': LaunchConfiguration('use_sim_time')}])
+            {**given(context, TEXTS, text), **given(context, NUMBERS, LaunchConfiguration),
+             'use_sim_time': LaunchConfiguration('use_sim_time')}])
     return [node, end_with(node, 'the recording has ended')]
 
 

@@ -110,7 +110,8 @@ class EgoMotion:
         if np.abs(found - known).max() <= MOVED:
             return found
         self._mounts[key] = found
-        way = f'"{source}" has moved against "{target}" by {np.linalg.norm(found[:3, 3] - known[:3, 3]):.3f} m or turned'
+        metres = np.linalg.norm(found[:3, 3] - known[:3, 3])
+        way = f'"{source}" has moved against "{target}" by {metres:.3f} m or turned'
         if not moving:
             self._log.warning(f'{way}, by /tf_static: the new transform holds from now on')
             return found

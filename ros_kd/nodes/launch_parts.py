@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from typing import Any, Callable, Iterable
 
 from launch import Action, LaunchContext
 from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler, SetEnvironmentVariable
@@ -33,7 +33,8 @@ SOURCE_SWITCHES = (
 
 def declared(arguments: Iterable[tuple[str, str, str]], switches: Iterable[tuple[str, str]]) -> list[Action]:
     """Return the declarations of (name, default, description) and of switches that are false by default."""
-    return [*(DeclareLaunchArgument(name, default_value=default, description=text) for name, default, text in arguments),
+    return [*(DeclareLaunchArgument(name, default_value=default, description=text)
+              for name, default, text in arguments),
             *(DeclareLaunchArgument(name, default_value='false', choices=['true', 'false'], description=text)
               for name, text in switches)]
 
@@ -43,9 +44,13 @@ def text(name: str) -> ParameterValue:
     return ParameterValue(LaunchConfiguration(name), value_type=str)
 
 
-def given(context: LaunchContext, names: Iterable[str]) -> dict[str, Any]:
-    """Return the arguments of `names` that are not empty, as parameters: the others stay as the file has them."""
-    return {name: LaunchConfiguration(name) for name in names if LaunchConfiguration(name).perform(context)}
+def given(context: LaunchContext, arguments: Iterable[tuple[str, str, str]], value: Callable[[str], Any]
+          ) -> dict[str, Any]:
+    """Return the arguments (name, default, description) that are not empty, as parameters made by `value` of the name.
+
+    The others stay as the file has them.
+    """
+    return {name: value(name) for name, _, _ in arguments if LaunchConfiguration(name).perform(context)}
 
 
 def config(file: str) -> PathJoinSubstitution:

@@ -42,8 +42,9 @@ class LivePairing:
 
     def update(self) -> None:
         """Look again which cameras speak; what waits for its partners is paired among those."""
-        names = [source.name for source in self._inputs if source.name == SCANS or not source.silent]
-        if len(names) == 1 or names == list(self._filter.pairer.names):
+        scans, *cameras = self._inputs
+        names = [SCANS, *(source.name for source in cameras if not source.silent)]
+        if scans.silent or len(names) == 1 or names == list(self._filter.pairer.names):
             return
         self._log.warning(f'pairing goes on with {names[1:]}')
         self._rest = []

@@ -1,6 +1,6 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Node `overlay`: checks calibration and time before a drive. Points over the images, the cloud in their colours, Δt."""
+"""Node `overlay`: checks calibration and time before a drive: points over images, the cloud in their colours, Δt."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Overlay(Node):
         self._width = declare(self, 'image_width', 960, 'pixels of the pictures, at most', 64, 8192)
         self._occlusion = OcclusionFilter() if declare(
             self, 'occlusion', True, 'hide points behind nearer ones') else None
-        self._deskew = declare(self, 'deskew', False, "move each point to where it is seen from at the scan's stamp, by "
-                               'its time and the odometry')
+        self._deskew = declare(self, 'deskew', False, "move each point to where it is seen from at the scan's stamp, "
+                               'by its time and the odometry')
         self._motion = EgoMotion(self, parameters.fixed_frame, parameters.base_frame, parameters.tf_timeout)
         self._stream = PairedStream(self, parameters, self._motion, self)
         self._points = self.create_publisher(PointCloud2, '~/points', QoSProfile(depth=1))
@@ -142,7 +142,8 @@ class Overlay(Node):
         name = self.get_fully_qualified_name()
         message = DiagnosticArray(status=[
             stream_status('overlay: pairs', name, self._stream, self._faults),
-            *(alignment_status(f'overlay: {camera}', name, value) for camera, value in self._alignments.copy().items())])
+            *(alignment_status(f'overlay: {camera}', name, value)
+              for camera, value in self._alignments.copy().items())])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 

@@ -228,8 +228,8 @@ class PairedStream:
         self._watched += 1
         if self.inputs and self._watched % NEWS == 0:
             for camera in self._discovery.newcomers():
-                self._log.error(f'camera "{camera.name}" ({camera.image}) began after the others and is left out: restart '
-                                'to take it in, and name all in the parameter cameras to wait for each')
+                self._log.error(f'camera "{camera.name}" ({camera.image}) began after the others and is left out: '
+                                'restart to take it in, and name all in the parameter cameras to wait for each')
         self.count_unused()
 
     def _watch_clock(self, now: float) -> None:

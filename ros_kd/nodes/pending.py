@@ -172,6 +172,6 @@ def _frame(topic: str, raw: bytes) -> str:
     except BagError as error:
         raise _Unusable(f'{topic}: {error}') from None
     if not frame:
-        raise _Unusable(f'{topic}: the header has no frame_id, so where the sensor is mounted is unknown: set it in the '
-                        'driver')
+        raise _Unusable(f'{topic}: the header has no frame_id, so where the sensor is mounted is unknown: set it in '
+                        'the driver')
     return frame

@@ -74,8 +74,8 @@ class Session:
         pairs = self._snapshot.take()
         written = sum(map(self._write, pairs))
         if written < len(pairs):
-            raise RuntimeError(f'only {written} of {len(pairs)} pairs are written: max_pairs, the backlog or the disk are '
-                               'at their end')
+            raise RuntimeError(f'only {written} of {len(pairs)} pairs are written: max_pairs, the backlog or the disk '
+                               'are at their end')
         return f'{len(pairs)} pairs are written'
 
     def split(self) -> None:

@@ -91,7 +91,8 @@ class Discovery:
         if self._changed is None or [c.name for c in found] != [c.name for c in self._found]:
             self._changed = now
         self._found = found
-        settled = len(found) == len(names) if names else found and now - self._changed >= self._parameters.discovery_time
+        settled = (len(found) == len(names) if names else
+                   found and now - self._changed >= self._parameters.discovery_time)
         if not settled or layout.CLOUD not in graph.get(self._parameters.points, ()):
             return None
         self._known = {camera.name for camera in found}
@@ -133,8 +134,8 @@ class Discovery:
     def _no_camera(self, graph: Graph) -> str:
         images, infos = (sorted(topic for topic, kinds in graph.items() if set(kinds) & wanted)
                          for wanted in ({layout.COMPRESSED, layout.IMAGE}, {layout.CAMERA_INFO}))
-        return (f'no camera below {self._node.get_namespace()}, expected images and a camera_info beside them; published '
-                f'now: images {", ".join(images) or "none"}; {layout.CAMERA_INFO} {", ".join(infos) or "none"}. Is the '
+        return (f'no camera below {self._node.get_namespace()}, expected images and a camera_info beside them; '
+                f'published now: images {", ".join(images) or "none"}; {layout.CAMERA_INFO} {", ".join(infos) or "none"}. Is the '
                 'driver running, with the same ROS_DOMAIN_ID?')
 
 
