@@ -21,8 +21,8 @@ from sensor_msgs.msg import Image, PointCloud2
 from ros_kd import alignment, clouds, extrinsics, pictures
 from ros_kd.alignment import Alignment
 from ros_kd.bags import codec, layout
-from ros_kd.bags.writer import RawPair
-from ros_kd.frames import Scan
+from ros_kd.bags.writer import RawPair, RawView
+from ros_kd.frames import CameraView, Scan
 from ros_kd.nodes import messages
 from ros_kd.nodes.ego_motion import EgoMotion, NotYet
 from ros_kd.nodes.latest import LatestOnly
@@ -94,11 +94,9 @@ class Overlay(Node):
         records, stamp = clouds.records(cloud), codec.stamp_of(cloud.header)
         scan = clouds.scan_from_records(records, stamp, cloud.header.frame_id)
         points = self._deskewed(scan) if self._deskew else scan.points
-        inputs = {camera.name: camera for camera in self._stream.cameras}
-        views = [decode_view(view, inputs[view.camera]) for view in pair.views]
+        seen_by = [found for view in pair.views if (found := self._decoded(view)) is not None]
         outlines, colors = alignment.outlines(points), np.full((len(points), 3), UNSEEN, np.uint8)
-        for view, seen in zip(views, project_all(points, views, self._occlusion)):
-            image = pictures.as_rgb(view.image())
+        for (view, image), seen in zip(seen_by, project_all(points, [view for view, _ in seen_by], self._occlusion)):
             colors[seen.index] = pictures.sample(image, seen.uv)
             self._alignments.setdefault(view.name, Alignment()).add(image, seen.uv[outlines[seen.index]])
             if self._images[view.name].get_subscription_count():
@@ -108,6 +106,16 @@ class Overlay(Node):
             moved = {axis: points[:, column] for column, axis in enumerate('xyz')} if self._deskew else {}
             records = clouds.append_columns(records, {**moved, 'rgb': clouds.pack_rgb(colors)})
             self._points.publish(messages.cloud_message(records, messages.header(stamp, scan.frame_id)))
+
+    def _decoded(self, raw: RawView) -> tuple[CameraView, np.ndarray] | None:
+        """Return a view with its image uint8 [H, W, 3]; None if it cannot be drawn, which must not hide the others."""
+        camera = next(camera for camera in self._stream.cameras if camera.name == raw.camera)
+        try:
+            view = decode_view(raw, camera)
+            return view, pictures.as_rgb(view.image())
+        except Exception as error:  # OpenCV has errors of its own
+            self._fault(f'images of {raw.camera} not drawn', str(error))
+            return None
 
     def _picture(self, image: np.ndarray, seen: Projection) -> np.ndarray:
         ratio = min(1.0, self._width / image.shape[1])
