@@ -37,8 +37,8 @@ class Recording:
     """Writes pairs to a new bag. Of the methods only `close` waits.
 
     written: called in the writing thread with each pair once it is in the file. full: why no more is taken, '' while
-    the disk has room. error: what the disk refused; whole pairs before it stay readable. lost: pairs left here that did not
-    get into the bag. fault: what was wrong with one of these. free: bytes of the disk. Raises BagError if the bag
+    the disk has room. error: what the disk refused; whole pairs before it stay readable. lost: pairs left here that did
+    not get into the bag. fault: what was wrong with one of these. free: bytes of the disk. Raises BagError if the bag
     cannot be made or the disk has less than `limits.min_free` bytes left.
     """
 

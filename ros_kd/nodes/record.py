@@ -32,6 +32,7 @@ from ros_kd.nodes.spinning import Spinner
 from ros_kd.nodes.stream_parameters import declare_stream
 
 DRAIN = 2.0  # seconds after the end in which pairs that wait may still be completed
+QUEUED = 0.2  # seconds after the end in which messages are still taken: some lie in queues
 ANSWER = 20  # callbacks, at most 0.4 s, in which the answers that are due go out
 PAUSED, UNTRIGGERED = 'pairs while paused', 'pairs without a trigger'
 
@@ -240,7 +241,10 @@ class Recorder(LifecycleNode):
         return int(self.failed)
 
     def _drain(self, spinner: Spinner) -> None:
-        """Take no more messages, and let pairs be completed that wait for transforms or labels."""
+        """Take what has come so far and no more, and let pairs be completed that wait for transforms or labels."""
+        deadline = time.monotonic() + QUEUED
+        while self._stream is not None and time.monotonic() < deadline:
+            spinner.spin(0.02)
         if self._stream is None:
             return
         self._stream.finish()

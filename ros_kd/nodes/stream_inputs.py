@@ -135,8 +135,8 @@ class Discovery:
         images, infos = (sorted(topic for topic, kinds in graph.items() if set(kinds) & wanted)
                          for wanted in ({layout.COMPRESSED, layout.IMAGE}, {layout.CAMERA_INFO}))
         return (f'no camera below {self._node.get_namespace()}, expected images and a camera_info beside them; '
-                f'published now: images {", ".join(images) or "none"}; {layout.CAMERA_INFO} {", ".join(infos) or "none"}. Is the '
-                'driver running, with the same ROS_DOMAIN_ID?')
+                f'published now: images {", ".join(images) or "none"}; {layout.CAMERA_INFO} '
+                f'{", ".join(infos) or "none"}. Is the driver running, with the same ROS_DOMAIN_ID?')
 
 
 def transport_hint() -> str:

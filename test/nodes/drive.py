@@ -120,3 +120,9 @@ class NodeProcess:
             self.process.kill()
             self.process.wait()
         self._log.close()
+
+
+def recorder(domain: int, output: Path, **parameters: object) -> NodeProcess:
+    """The recorder, listening to the vehicle of vehicle.py."""
+    return NodeProcess('record', domain, output=output, points='velodyne_points',
+                       **{'fixed_frame': "''", 'tf_timeout': 0.5, **parameters})

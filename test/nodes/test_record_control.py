@@ -3,14 +3,16 @@
 """The recorder does what it is told while it runs, and keeps what it has when it is killed or the disk is full."""
 
 import resource
+import shutil
 import signal
+import threading
 import time
 
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
-from drive import NodeProcess, write_drive  # noqa: E402
+from drive import NodeProcess, recorder, write_drive  # noqa: E402
 from std_msgs.msg import Bool, Empty  # noqa: E402
 from vehicle import Vehicle, wait_until  # noqa: E402
 
@@ -18,11 +20,6 @@ from ros_kd.bags.reader import PairedBag  # noqa: E402
 from ros_kd.datasets import open_dataset  # noqa: E402
 
 S = 1_000_000_000
-
-
-def recorder(domain, output, **parameters):
-    return NodeProcess('record', domain, output=output, points='velodyne_points', fixed_frame="''", tf_timeout=0.5,
-                       **parameters)
 
 
 def test_pause_split_stop_and_start_by_services(tmp_path):
@@ -48,6 +45,61 @@ def test_pause_split_stop_and_start_by_services(tmp_path):
     assert list(first.stamps) == [100 * S + number * S // 10 for number in range(5, 15)]
     assert len(list((tmp_path / 'pairs').glob('*.mcap'))) == 2
     assert list(second.stamps) == [102 * S + number * S // 10 for number in range(5)]
+
+
+def test_a_lifecycle_manager_may_ask_for_anything(tmp_path):
+    with Vehicle(83) as vehicle, recorder(83, tmp_path / 'pairs', autostart=False) as record:
+        assert vehicle.change('ACTIVATE', patience=1.0) is None  # rclpy raises, and answers nothing
+        assert vehicle.change('CONFIGURE') and vehicle.change('CONFIGURE', patience=1.0) is None
+        assert not (tmp_path / 'pairs').exists() and vehicle.change('ACTIVATE')
+        now = vehicle.connect().drive(100 * S, 5)
+        assert vehicle.change('DEACTIVATE') and vehicle.change('ACTIVATE')
+        vehicle.connect().drive(now, 5)
+        assert vehicle.change('DEACTIVATE') and vehicle.change('CLEANUP') and vehicle.change('CONFIGURE')
+        assert vehicle.change('INACTIVE_SHUTDOWN') and not vehicle.call('record/start').success
+        status, text = record.interrupt()
+    assert status == 0 and 'the node goes on after an error' in text
+    assert len(PairedBag(tmp_path / 'pairs')) == len(PairedBag(tmp_path / 'pairs_2')) == 5
+
+
+@pytest.mark.parametrize('stop', ['service', 'signal'])
+def test_the_end_waits_for_transforms_that_are_on_their_way(tmp_path, stop):
+    with Vehicle(84) as vehicle, recorder(84, tmp_path / 'pairs', fixed_frame='odom', tf_timeout=5.0) as record:
+        vehicle.send_moving('elsewhere', 'thing', S, 0.0)  # so that /tf is known
+        vehicle.connect()
+        for number in range(5):
+            stamp = 100 * S + number * S // 10
+            vehicle.send_moving('odom', 'optical', stamp - S // 2, 0.0)
+            vehicle.send(stamp)
+            time.sleep(0.1)
+        late = threading.Timer(0.7, vehicle.send_moving, ('odom', 'optical', 101 * S, 1.0))
+        late.start()
+        if stop == 'service':
+            assert vehicle.call('record/stop').message.startswith('5 pairs')
+        status, text = record.interrupt()
+        late.join()
+    assert status == 0 and 'lost: none' in text, text
+    assert all(frame.world_from_lidar is not None for frame in PairedBag(tmp_path / 'pairs'))
+
+
+def test_a_snapshot_holds_nothing_from_before_a_jump_of_time(tmp_path):
+    with Vehicle(85) as vehicle, recorder(85, tmp_path / 'pairs', snapshot_duration=60.0) as record:
+        vehicle.connect().drive(100 * S, 8)
+        now = vehicle.drive(50 * S, 8)
+        assert vehicle.call('record/snapshot').success
+        vehicle.drive(now, 3)
+        status, text = record.interrupt()
+    assert status == 0 and 'pairs that no snapshot asked for' in text, text
+    stamps = PairedBag(tmp_path / 'pairs').stamps
+    assert len(stamps) >= 7 and stamps.min() >= 50 * S and stamps.max() < 51 * S
+
+
+def test_a_bag_that_somebody_removes_is_no_success(tmp_path):
+    with Vehicle(86) as vehicle, recorder(86, tmp_path / 'pairs') as record:
+        vehicle.connect().drive(100 * S, 5)
+        shutil.rmtree(tmp_path / 'pairs')
+        status, text = record.wait()
+    assert status == 1 and 'was removed while it was recorded' in text and 'Traceback' not in text
 
 
 def test_a_snapshot_writes_the_last_seconds(tmp_path):
@@ -121,7 +173,7 @@ def test_a_killed_recorder_leaves_its_pairs(tmp_path):
 
 def test_a_full_disk_ends_the_recording_with_its_pairs(tmp_path):
     limit = 60_000
-    with Vehicle(71) as vehicle, recorder(71, tmp_path / 'pairs') as record:
+    with Vehicle(71) as vehicle, recorder(71, tmp_path / 'pairs', record_labels='off', rate_bounds='off') as record:
         vehicle.connect()
         resource.prlimit(record.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
         for number in range(400):
@@ -164,16 +216,18 @@ def test_images_that_arrive_late_are_paired_with_the_nearest_scan(tmp_path):
 
 def test_a_camera_that_falls_silent_does_not_end_the_pairs_of_the_others(tmp_path):
     with Vehicle(75) as vehicle, Vehicle(75, 'cam1') as other, \
-            recorder(75, tmp_path / 'pairs', input_timeout=1.0, cameras='[cam0, cam1]') as record:
+            recorder(75, tmp_path / 'pairs', cameras='[cam0, cam1]', queue=40) as record:
         vehicle.connect()
         now = 100 * S
-        for number in range(60):
+        for number in range(100):
             vehicle.send(now)
-            if not 10 <= number < 40:
+            if not 20 <= number < 80:
                 other.send_image(now + 2_000_000)
             now += S // 10
-            time.sleep(0.1)
+            time.sleep(0.05)
+        time.sleep(0.8)
         status, text = record.interrupt()
     assert status == 0 and "pairing goes on with ['cam0']" in text and "['cam0', 'cam1']" in text, text
+    assert 'lost: none' in text
     cameras = [tuple(view.name for view in frame.views) for frame in PairedBag(tmp_path / 'pairs')]
-    assert cameras[0] == cameras[-1] == ('cam0', 'cam1') and cameras.count(('cam0',)) >= 10
+    assert len(cameras) == 100 and cameras[0] == cameras[-1] == ('cam0', 'cam1') and cameras.count(('cam0',)) >= 60

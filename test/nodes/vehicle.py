@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import TransformStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -20,6 +22,9 @@ from ros_kd.frames import Scan
 from ros_kd.nodes import messages
 
 CAMERA = Camera(48, 32, [[40, 0, 24], [0, 40, 16], [0, 0, 1]])
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+RELIABLE, LOSSY = (QoSProfile(depth=5, reliability=reliability) for reliability in (
+    ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT))
 
 
 class Vehicle:
@@ -29,20 +34,32 @@ class Vehicle:
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
         self.node = rclpy.create_node('vehicle', context=self.context)
-        lossy = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self.points = self.node.create_publisher(PointCloud2, 'velodyne_points', lossy)
-        self.image = self.node.create_publisher(Image, f'{camera}/image_color', lossy)
-        self.info = self.node.create_publisher(CameraInfo, f'{camera}/camera_info', lossy)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        static = self.node.create_publisher(TFMessage, '/tf_static', latched)
-        transform = TransformStamped(child_frame_id='velodyne')
-        transform.header.frame_id = 'optical'
-        transform.transform.translation.z = 2.0
-        static.publish(TFMessage(transforms=[transform]))
+        self.points = self.node.create_publisher(PointCloud2, 'velodyne_points', LOSSY)
+        self.image = self.node.create_publisher(Image, f'{camera}/image_color', LOSSY)
+        self.info = self.node.create_publisher(CameraInfo, f'{camera}/camera_info', LOSSY)
+        self.static = self.node.create_publisher(TFMessage, '/tf_static', LATCHED)
+        self.moving = None
+        self.send_static('optical', 'velodyne', 2.0)
 
-    def send_scan(self, stamp):
+    def send_static(self, parent, child, z):
+        """Say on /tf_static that the child is z metres along the parent's axis."""
+        self.static.publish(TFMessage(transforms=[transform(parent, child, 0, z)]))
+
+    def send_moving(self, parent, child, stamp, z):
+        """The same on /tf, at a stamp."""
+        self.moving = self.moving or self.node.create_publisher(TFMessage, '/tf', 100)
+        self.moving.publish(TFMessage(transforms=[transform(parent, child, stamp, z)]))
+
+    def send_scan(self, stamp, frame='velodyne'):
         scan = Scan(stamp, np.ones((5, 3), np.float32))
-        self.points.publish(messages.cloud_message(clouds.records_from_scan(scan), messages.header(stamp, 'velodyne')))
+        self.points.publish(messages.cloud_message(clouds.records_from_scan(scan), messages.header(stamp, frame)))
+
+    def replace(self, name, qos):
+        """Have the publisher called `name` end and come back with another profile."""
+        old = getattr(self, name)
+        kind, topic = old.msg_type, old.topic_name
+        self.node.destroy_publisher(old)
+        setattr(self, name, self.node.create_publisher(kind, topic, qos))
 
     def send_image(self, stamp, camera=CAMERA):
         head = messages.header(stamp, 'optical')
@@ -70,14 +87,25 @@ class Vehicle:
 
     def call(self, service):
         """Call a std_srvs/Trigger service; returns the response."""
-        client = self.node.create_client(Trigger, service)
+        return self.ask(Trigger, service, Trigger.Request())
+
+    def change(self, transition, patience=20.0):
+        """Ask the recorder for a transition of its lifecycle; returns whether it succeeded, None without an answer."""
+        request = ChangeState.Request(transition=Transition(id=getattr(Transition, f'TRANSITION_{transition}')))
+        response = self.ask(ChangeState, 'record/change_state', request, patience)
+        return response and response.success
+
+    def ask(self, kind, service, request, patience=20.0):
+        """Call a service; returns the response, None without one."""
+        client = self.node.create_client(kind, service)
         assert client.wait_for_service(20.0), service
         executor = SingleThreadedExecutor(context=self.context)
-        future = client.call_async(Trigger.Request())
+        future = client.call_async(request)
         executor.add_node(self.node)
-        executor.spin_until_future_complete(future, 20.0)
+        executor.spin_until_future_complete(future, patience)
         executor.remove_node(self.node)
-        return future.result()
+        self.node.destroy_client(client)
+        return future.result() if future.done() else None
 
     def __enter__(self):
         return self
@@ -88,6 +116,12 @@ class Vehicle:
     def close(self):
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
+
+
+def transform(parent, child, stamp, z):
+    value = TransformStamped(child_frame_id=child, header=messages.header(stamp, parent))
+    value.transform.translation.z = z
+    return value
 
 
 def wait_until(condition, what):
