@@ -9,7 +9,7 @@ wanted=()
 for folder in underlay/*/; do
   package=$(basename "$folder")
   if "$python" -m pip show "ros-kd-underlay-${package//_/-}" >/dev/null 2>&1; then ours=yes; else ours=no; fi
-  if [ "$ours" = no ] && (cd / && "$python" -c "import $package") 2>/dev/null; then  # not our launch/
+  if [ "$ours" = no ] && (cd / && "$python" -c "import $package; assert $package.__file__") 2>/dev/null; then  # not our folder launch/
     echo "$package: the real one is there"
     continue
   fi
