@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 
 from rclpy.executors import Executor
-from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.logging import RcutilsLogger
 
 
 class Spinner:
