@@ -133,6 +133,16 @@ def test_outputs_and_parameters_are_checked_before_anything_is_recorded(tmp_path
         assert status == 1 and expected in text and 'Traceback' not in text
 
 
+def test_arguments_that_are_not_given_leave_the_parameter_file_as_it_is():
+    launch = pytest.importorskip('launch', reason='no ros2 launch')
+    from ros_kd.nodes.launch_parts import given, text
+
+    context = launch.LaunchContext()
+    context.launch_configurations.update(points='', cameras='', output='2026_11_23')
+    found = given(context, [(name, '', '') for name in ('points', 'cameras', 'output')], text)
+    assert list(found) == ['output'] and found['output'].evaluate(context) == '2026_11_23'
+
+
 def test_the_report_says_what_was_lost_and_how_far_images_are_from_scans():
     tally = Tally()
     for offset in (0.01, 0.02, 0.03):
