@@ -81,8 +81,14 @@ class LivePairing:
             self._rest.append((names[topic], message))
 
     def _pass_on(self, cameras: list[str], scan: RawMessage, *images: RawMessage) -> None:
+        if scan.stamp <= self._last_scan:  # a jump that came while a camera was silent
+            self._jump()
         self._last_scan = scan.stamp
         self._on_set(scan, dict(zip(cameras, images)))
+
+    def _jump(self, *_: object) -> None:
+        self._last_scan = 0
+        self._on_jump()
 
     def _make_pairer(self, names: list[str]) -> Pairer:
         parameters = self._parameters
@@ -93,7 +99,7 @@ class LivePairing:
         offsets = {name: round(value * 1e9) for name, value in parameters.offsets.items() if name in names}
         return Pairer(names, queue_size=parameters.queue, max_interval=round(parameters.slop * 1e9),
                       age_penalty=parameters.age_penalty, exact=parameters.policy == 'exact', offsets=offsets,
-                      bounds=bounds, on_drop=partial(self._keep_rest, names), on_jump=lambda *_: self._on_jump())
+                      bounds=bounds, on_drop=partial(self._keep_rest, names), on_jump=self._jump)
 
     def _check_names(self) -> None:
         cameras = [source.name for source in self._inputs[1:]]

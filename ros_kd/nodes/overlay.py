@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from functools import partial
 from typing import Sequence
 
 import numpy as np
@@ -18,10 +19,12 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 
-from ros_kd import alignment, clouds, extrinsics, pictures
+from ros_kd import alignment, clouds, pictures
 from ros_kd.alignment import Alignment
-from ros_kd.bags import codec, layout
+from ros_kd.bags import BagError, codec, layout
+from ros_kd.bags.deskewing import deskewed
 from ros_kd.bags.writer import RawPair, RawView
+from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import CameraView, Scan
 from ros_kd.nodes import messages
 from ros_kd.nodes.ego_motion import EgoMotion, NotYet
@@ -120,29 +123,30 @@ class Overlay(Node):
     def _picture(self, image: np.ndarray, seen: Projection) -> np.ndarray:
         ratio = min(1.0, self._width / image.shape[1])
         image = pictures.fit(image, round(image.shape[1] * ratio))
-        spacing = np.sqrt(image.shape[0] * image.shape[1] / max(1, len(seen.index)))
         return pictures.over_image(image, (seen.uv + 0.5) * ratio - 0.5, pictures.depth_colors(seen.depth),
-                                   int(np.clip(spacing / 6, 1, 4)), seen.depth)
+                                   pictures.radius_by_density(image, len(seen.index)), seen.depth)
 
     def _deskewed(self, scan: Scan) -> np.ndarray:
-        if scan.time is None or not len(scan):
-            self._fault(UNMOVED, 'the cloud has no field of times')
+        try:
+            return deskewed(scan, partial(self._sweep, scan.frame_id)).points
+        except (BagError, NotYet) as error:
+            self._fault(UNMOVED, str(error))
             return scan.points
-        begin, end = (scan.stamp + int(edge * 1e9) for edge in (np.nanmin(scan.time), np.nanmax(scan.time)))
+
+    def _sweep(self, lidar: str, begin: int, end: int) -> Trajectory:
+        """Return the LiDAR's poses from `begin` to `end` (ns), waiting a little. Raises NotYet."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                sweep = self._motion.sweep(scan.frame_id, min(begin, scan.stamp), max(end, scan.stamp))
+                sweep = self._motion.sweep(lidar, begin, end)
                 break
-            except NotYet as missing:
+            except NotYet:
                 if time.monotonic() > deadline:
-                    self._fault(UNMOVED, str(missing))
-                    return scan.points
+                    raise
                 time.sleep(PAUSE)
         if sweep is None:
-            self._fault(UNMOVED, 'there is no odometry')
-            return scan.points
-        return extrinsics.deskew(scan.points, scan.time, sweep, scan.stamp)
+            raise NotYet('there is no odometry')
+        return sweep
 
     # ---- what the user gets to know
 

@@ -68,7 +68,7 @@ class PairedStream:
         self._delays: dict[str, Any] = {}
         self._listeners: list[Listener] = []
         self._discovery = Discovery(node, parameters)
-        self._asked, self._heard, self._last_scan = time.monotonic(), 0.0, 0
+        self._asked, self._heard = time.monotonic(), 0.0
         self._finished = self._clockless = False
         self._watched = 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # runs on when simulated time stands still
@@ -153,15 +153,11 @@ class PairedStream:
         self._pairing.update()
 
     def _on_set(self, scan: RawMessage, images: dict[str, RawMessage]) -> None:
-        if scan.stamp <= self._last_scan:  # a jump that came while a camera was silent
-            self._on_jump()
-        self._last_scan = scan.stamp
         self.pending.add(scan.raw, {name: image.raw for name, image in images.items()})
         self.pending.flush()
 
     def _on_jump(self) -> None:
         self._log.warning('time jumped back: what had not found a partner is dropped, and pairing begins anew')
-        self._last_scan = 0
         self.pending.flush(last_try=True)
         self._motion.forget()
         self._consumer.take_jump()

@@ -4,7 +4,7 @@
 
 from ros_kd.pictures.colors import as_rgb, class_colors, depth_colors, intensity_colors, sample
 from ros_kd.pictures.layout import caption, fit, legend, stack, write
-from ros_kd.pictures.points import from_above, over_image, over_labels
+from ros_kd.pictures.points import from_above, over_image, over_labels, radius_by_density
 
 __all__ = ['as_rgb', 'caption', 'class_colors', 'depth_colors', 'fit', 'from_above', 'intensity_colors', 'legend',
-           'over_image', 'over_labels', 'sample', 'stack', 'write']
+           'over_image', 'over_labels', 'radius_by_density', 'sample', 'stack', 'write']

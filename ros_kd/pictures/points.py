@@ -26,6 +26,12 @@ def over_image(image: np.ndarray, uv: np.ndarray, colors: np.ndarray, radius: in
     return picture
 
 
+def radius_by_density(image: np.ndarray, count: int) -> int:
+    """Return the radius (pixels) at which `count` points cover an image [H, W, ...] without hiding it."""
+    spacing = np.sqrt(image.shape[0] * image.shape[1] / max(1, count))
+    return int(np.clip(spacing / 6, 1, 4))
+
+
 def over_labels(image: np.ndarray, label_colors: np.ndarray, opacity: float = 0.5) -> np.ndarray:
     """Blend an image and the colours of its label image, both uint8 [H, W, 3]."""
     return cv2.addWeighted(image, 1 - opacity, label_colors, opacity, 0)
