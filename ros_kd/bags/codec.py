@@ -97,11 +97,6 @@ def camera_info(camera: Camera, stamp: int, frame_id: str) -> memoryview:
                   np.hstack([camera.K, np.zeros((3, 1))]).reshape(-1), 0, 0, roi)
 
 
-def camera(raw: bytes | memoryview, rectified: bool = False) -> Camera:
-    """Read sensor_msgs/CameraInfo, of rectified images or raw ones. Raises ValueError as `Camera.from_info`."""
-    return Camera.from_info(read(raw, layout.CAMERA_INFO), rectified)
-
-
 def transform(matrix: np.ndarray, stamp: int, frame_id: str, child_frame_id: str) -> memoryview:
     """Serialise float64 [4, 4], child frame to `frame_id`, as TransformStamped."""
     position, rotation = extrinsics.to_quaternion(matrix)

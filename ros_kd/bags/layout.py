@@ -32,6 +32,7 @@ from ros_kd.bags import BagError
 
 VERSION = 1
 RIG, TF_STATIC = '/rig', '/tf_static'
+CONTENT = 12  # bytes of a message with a header up to the end of the stamp: CDR encapsulation comes before
 
 CLOUD = 'sensor_msgs/msg/PointCloud2'
 IMAGE = 'sensor_msgs/msg/Image'

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -68,3 +68,8 @@ def image_pixels(message: ImageMessage) -> Pixels:
 def compressed_pixels(data: np.ndarray, image_format: str, origin: str) -> EncodedPixels:
     """Return the pixels of a sensor_msgs/CompressedImage; its format may be like 'bgr8; jpeg compressed bgr8'."""
     return EncodedPixels(data, 'png' if 'png' in image_format.lower() else 'jpeg', origin)
+
+
+def pixels_of(message: Any, compressed: bool, origin: str) -> Pixels:
+    """Return the pixels of a sensor_msgs/CompressedImage or Image; `origin` names it in errors. Raises ValueError."""
+    return compressed_pixels(message.data, message.format, origin) if compressed else image_pixels(message)

@@ -13,10 +13,9 @@ import numpy as np
 
 from ros_kd import clouds
 from ros_kd.bags import BagError, EmptyBagError, codec, layout
-from ros_kd.bags.pixels import compressed_pixels, image_pixels
-from ros_kd.bags.raw.headers import Calibration
+from ros_kd.bags.calibration import Calibration
+from ros_kd.bags.pixels import image_pixels, pixels_of
 from ros_kd.bags.store import MessageStore, at, before, open_store
-from ros_kd.cameras import Camera, rectification
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import CameraView, PairedFrame, Scan
 from ros_kd.images import Pixels
@@ -84,8 +83,7 @@ class PairedBag:
         return read_taxonomy(codec.read(self._store.read(topic, number), layout.STRING).data)
 
     def _read_calibration(self, topic: str, number: int, rectified: bool) -> Calibration:
-        info = codec.read(self._store.read(topic, number), layout.CAMERA_INFO)
-        return Calibration(Camera.from_info(info, rectified), rectification(info) if rectified else np.eye(4))
+        return Calibration.of(codec.read(self._store.read(topic, number), layout.CAMERA_INFO), rectified)
 
     def _taxonomy(self, topic: str, stamp: int) -> Taxonomy | None:
         number = before(self._store, topic, stamp)
@@ -116,10 +114,7 @@ class PairedBag:
                           None if labels is None else self._taxonomy(topics.label_info, stamp))
 
     def _pixels(self, topics: layout.CameraTopics, image: Any) -> Pixels:
-        if not topics.compressed:
-            return image_pixels(image)
-        return compressed_pixels(image.data, image.format, f'{self.path}, {topics.image} at '
-                                                           f'{codec.stamp_of(image.header)} ns')
+        return pixels_of(image, topics.compressed, f'{self.path}, {topics.image} at {codec.stamp_of(image.header)} ns')
 
     def __reduce__(self) -> Any:
         return PairedBag, (self.path,)

@@ -22,7 +22,6 @@ from ros_kd.taxonomy import Taxonomy
 
 COMPRESSIONS = ('none', 'zstd')
 _OVERHEAD = 256  # bytes, more than a message costs in a file beside itself
-_BODY = 12  # of a message with a header: CDR encapsulation and stamp come before
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class PairedBagWriter:
         """
         if topic not in self.rig.latched():
             raise BagError(f'{topic} is no latched topic of the bag; those are {sorted(self.rig.latched())}')
-        begin = _BODY if self._types[topic] == layout.CAMERA_INFO else 0
+        begin = layout.CONTENT if self._types[topic] == layout.CAMERA_INFO else 0
         known = self._latched.get(topic, [])
         if any(old[begin:] == raw[begin:] for old in known):
             return False

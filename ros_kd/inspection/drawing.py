@@ -88,8 +88,7 @@ def draw(frame: PairedFrame, style: Style) -> DrawnFrame:
 def _over(image: np.ndarray, view: CameraView, seen: Projection, labels: np.ndarray | None, taxonomy: Taxonomy | None,
           style: Style) -> list[Picture]:
     """Return the view's pictures: points by depth, then by label where there are labels."""
-    spacing = np.sqrt(image.shape[0] * image.shape[1] / max(1, len(seen.index)))
-    radius = style.radius or int(np.clip(spacing / 6, 1, 4))
+    radius = style.radius or pictures.radius_by_density(image, len(seen.index))
     shown = [Picture('depth, red 2 m to blue 60 m',
                      pictures.over_image(image, seen.uv, pictures.depth_colors(seen.depth), radius, seen.depth))]
     pixel_labels, pixel_taxonomy = _mapped(view.labels(), view.taxonomy, style.taxonomy)

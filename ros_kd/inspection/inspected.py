@@ -45,7 +45,6 @@ class Drawing:
         points = sum(frame.points for frame in self.drawn)
         return sum(view.visible for frame in self.drawn for view in frame.views) / points if points else None
 
-
     @property
     def fits(self) -> tuple[Fit, ...]:
         """How edges of depth fit each camera's images."""

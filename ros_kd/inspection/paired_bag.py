@@ -25,7 +25,6 @@ from ros_kd.inspection.streams import read_topics
 from ros_kd.inspection.timing import rhythm
 
 _PAYLOADS = 8  # pairs that are decoded
-_STAMPED = 12  # bytes up to the end of the stamp
 _TRANSFORMS = 4000  # pairs whose extrinsics are compared
 
 
@@ -78,7 +77,7 @@ def _camera(pairs: _Pairs, topics: layout.CameraTopics) -> CameraFigures:
     views = [view for frame in pairs.frames for view in frame.views if view.name == topics.name]
     known = (pairs.store.read(topics.camera_info, number)
              for number in range(len(pairs.store.stamps(topics.camera_info))))
-    calibrations = len({bytes(info[_STAMPED:]) for info in known})  # each file of the bag repeats it
+    calibrations = len({bytes(info[layout.CONTENT:]) for info in known})  # each file of the bag repeats it
     if not views:
         return CameraFigures(topics.name, topics.image, calibrations=calibrations,
                              problem='; '.join(pairs.broken[:1]) or 'none of the pairs looked at has an image of it')

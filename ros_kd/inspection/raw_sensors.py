@@ -8,10 +8,11 @@ from typing import Any, Callable
 
 from ros_kd import clouds
 from ros_kd.bags import layout
+from ros_kd.bags.calibration import Calibration
 from ros_kd.bags.codec import read
 from ros_kd.bags.discovery import CameraInputs
-from ros_kd.bags.pixels import compressed_pixels, image_pixels
-from ros_kd.bags.raw.headers import DAMAGED, Calibration, Calibrations, Headers
+from ros_kd.bags.pixels import pixels_of
+from ros_kd.bags.raw.headers import DAMAGED, Calibrations, Headers
 from ros_kd.bags.store import MessageStore
 from ros_kd.inspection.figures import CameraFigures, Lidar
 from ros_kd.inspection.inspected import BROKEN, damage, text_of
@@ -53,9 +54,8 @@ def raw_camera(store: MessageStore, inputs: CameraInputs, calibrations: Calibrat
 
 
 def _decoded(message: Any, compressed: bool) -> tuple[Any, str]:
-    if compressed:
-        return compressed_pixels(message.data, message.format, 'compressed image').read(), message.format
-    return image_pixels(message).read(), message.encoding
+    return (pixels_of(message, compressed, 'compressed image').read(),
+            message.format if compressed else message.encoding)
 
 
 def _region(info: Any) -> str:

@@ -13,6 +13,7 @@ from ros_kd.bags import BagError, codec, layout
 from ros_kd.bags.raw.headers import read_in_order
 from ros_kd.bags.store import MessageStore
 from ros_kd.inspection.figures import Curve, Topic
+from ros_kd.inspection.samples import spread
 from ros_kd.inspection.timing import clock, order, rhythm
 
 _HEADER, _ELEMENT = 4, 8  # where the stamp of a message begins: of its header, or of its first transform
@@ -65,9 +66,8 @@ def _topic(store: MessageStore, name: str, stamps: np.ndarray | None) -> Topic:
 
 
 def _size(store: MessageStore, topic: str) -> float:
-    numbers = np.unique(np.linspace(0, len(store.stamps(topic)) - 1, _SAMPLE).round().astype(int))
     sizes = []
-    for number in numbers.tolist():
+    for number in spread(len(store.stamps(topic)), _SAMPLE):
         try:
             sizes.append(len(store.read(topic, number)))
         except BagError:

@@ -22,7 +22,6 @@ from ros_kd.nodes.tally import Tally
 
 BACKLOG = 512 * 2**20  # bytes that may wait
 STANDING = 1.0  # seconds that a pair waits for a fixed frame while nobody publishes moving transforms
-BODY = 12  # of a message with a header: CDR encapsulation and stamp come before
 
 
 @dataclass(frozen=True)
@@ -144,12 +143,12 @@ class PendingPairs:
         topic = self._cameras[name].camera_info
         if info is None:
             raise _Uncalibrated(f'no message on {topic}: camera "{name}" has no calibration')
-        if self._checked.get(name) != info[BODY:]:
+        if self._checked.get(name) != info[layout.CONTENT:]:
             try:
                 Camera.from_info(codec.read(info, layout.CAMERA_INFO), self._cameras[name].rectified)
             except ValueError as error:
                 raise _Unusable(f'{topic}: {error}') from None
-            self._checked[name] = info[BODY:]
+            self._checked[name] = info[layout.CONTENT:]
         return info
 
     def _drop(self, reason: str, text: str) -> None:

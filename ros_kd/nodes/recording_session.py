@@ -12,7 +12,6 @@ from ros_kd.bags.recording import Recording
 from ros_kd.bags.selection import Selection, Snapshot
 from ros_kd.bags.writer import RawPair, RawView
 from ros_kd.nodes.paired_stream import PairedStream, delays
-from ros_kd.nodes.pending import BODY
 from ros_kd.nodes.record_parameters import RecordParameters
 from ros_kd.nodes.views import decode_view
 
@@ -114,7 +113,7 @@ class Session:
         """Runs in the writing thread."""
         self._stream.tally.add_pair(layout.header_stamp(pair.cloud), delays(pair))
         for view in pair.views:
-            if self._sizes.get(view.camera) != (calibration := view.camera_info[BODY:]):
+            if self._sizes.get(view.camera) != (calibration := view.camera_info[layout.CONTENT:]):
                 self._sizes[view.camera] = calibration
                 self._check_size(view)
 

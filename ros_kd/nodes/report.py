@@ -18,9 +18,8 @@ from std_msgs.msg import Float64, String
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from ros_kd import clouds
-from ros_kd.bags.pixels import image_pixels
+from ros_kd.bags.pixels import pixels_of
 from ros_kd.frames import CameraView, PairedFrame, Scan
-from ros_kd.images import EncodedPixels
 from ros_kd.label_sets import read_taxonomy
 from ros_kd.nodes import topics
 from ros_kd.nodes.messages import camera_from_info, from_time, transform_from_message
@@ -147,8 +146,7 @@ class ReportNode(Node):
                 transform = self._tf.lookup_transform(optical, lidar_frame, Time())
             except TransformException:
                 return None
-        compressed = isinstance(image, CompressedImage)
-        pixels = EncodedPixels(bytes(image.data), image.format) if compressed else image_pixels(image)
+        pixels = pixels_of(image, isinstance(image, CompressedImage), f'image of {camera}')
         return CameraView(camera, taken, camera_from_info(self._infos[camera]),
                           transform_from_message(transform.transform), pixels, optical)
 

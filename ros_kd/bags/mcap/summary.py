@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from typing import Iterator
 
-from ros_kd.bags.mcap.records import (ENTRY, FOOTER, INDEX, MAGIC, RECORD, Channel, ChunkHead, Fields, Malformed, Op,
+from ros_kd.bags.mcap.records import (ENTRY, FOOTER, INDEX, MAGIC, RECORD, Channel, ChunkHead, Malformed, Op,
                                       Schema, record)
 
 _NEVER = 2**63 - 1
@@ -96,8 +96,3 @@ def index_records(indexes: bytes) -> Iterator[tuple[int, int, int]]:
         if size:
             yield channel, size // ENTRY.size, at
         at += RECORD.size + length
-
-
-def statistics_messages(content: bytes) -> int:
-    """Return the number of messages that a Statistics record counts. Raises Malformed."""
-    return Fields(content).numbers('Q')[0]

@@ -15,7 +15,7 @@ import numpy as np
 from ros_kd import clouds
 from ros_kd.bags import BagError, codec, layout
 from ros_kd.bags.deskewing import deskewed
-from ros_kd.bags.pixels import compressed_pixels, image_pixels
+from ros_kd.bags.pixels import image_pixels, pixels_of
 from ros_kd.bags.raw.contents import CameraSource, read_contents
 from ros_kd.bags.raw.headers import DAMAGED
 from ros_kd.bags.raw.inputs import RawSettings, find_inputs
@@ -144,10 +144,8 @@ class RawBag:
 
     def _pixels(self, source: CameraSource, number: int) -> Pixels:
         topic = source.inputs.image
-        if not source.inputs.compressed:
-            return self._read(topic, number, image_pixels)
-        return self._read(topic, number, lambda image: compressed_pixels(
-            image.data, image.format, f'{self.path}, message {number} on {topic}'))
+        return self._read(topic, number, lambda image: pixels_of(
+            image, source.inputs.compressed, f'{self.path}, message {number} on {topic}'))
 
     def _labels(self, source: CameraSource, stamp: int) -> Pixels | None:
         """Return the label image with exactly the image's stamp."""

@@ -16,11 +16,10 @@ import numpy as np
 from rosbags.serde import SerdeError
 
 from ros_kd.bags import BagError, codec, layout
+from ros_kd.bags.calibration import Calibration
 from ros_kd.bags.store import MessageStore
-from ros_kd.cameras import Camera, rectification
 
 JUMP = 1_000_000_000  # ns that a stamp may fall behind the newest before it belongs to another run of the clock
-_CONTENT = 12  # where a message differs from another with other stamps; encapsulation and stamp come before
 DAMAGED = (BagError, SerdeError, ValueError)
 
 
@@ -95,14 +94,6 @@ class HeaderReader:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
-    """A camera, and raw camera to the camera of its images, float64 [4, 4] (identity unless they are rectified)."""
-
-    camera: Camera
-    rectification: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
 class Calibrations:
     """What a camera_info topic says: stamps int64 [M], ns, rising; which of the `different` ones each is, int64 [M].
 
@@ -139,16 +130,14 @@ class CalibrationReader:
             self._frame = self._frame or layout.header_frame(raw)
         except BagError:
             return
-        content = bytes(raw[_CONTENT:])
+        content = bytes(raw[layout.CONTENT:])
         if content not in self._different:
             self._different[content] = len(self._different), self._calibration(raw)
         self._found.append((stamp, self._different[content][0]))
 
     def _calibration(self, raw: bytes | memoryview) -> Calibration | str:
         try:
-            info = codec.read(raw, layout.CAMERA_INFO)
-            return Calibration(Camera.from_info(info, self._rectified),
-                               rectification(info, self._baseline) if self._rectified else np.eye(4))
+            return Calibration.of(codec.read(raw, layout.CAMERA_INFO), self._rectified, self._baseline)
         except DAMAGED as error:
             return str(error)
 

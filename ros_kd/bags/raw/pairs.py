@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ros_kd.bags.calibration import Calibration
 from ros_kd.bags.raw.contents import CameraSource
-from ros_kd.bags.raw.headers import Calibration, Headers
+from ros_kd.bags.raw.headers import Headers
 from ros_kd.bags.raw.motion import RawMotion
 from ros_kd.bags.raw.report import SkipReport
 from ros_kd.offline_pairing import pair_stamps
