@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Voxel coordinates packed into sortable int64 keys: batch, x, y, z from the highest bits to the lowest.
 
-Each coordinate has 18 bits, shifted to be non-negative. The outermost value on either side stays free, so that the
-key of a neighbour is the key plus a constant and never runs into the next field.
+Each coordinate has 18 bits, shifted to be non-negative. The two outermost values on either side stay free, so that the
+key of a neighbour up to two voxels away is the key plus a constant and never runs into the next field.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 BITS = 18
 SHIFT = 1 << (BITS - 1)
-LOWEST, HIGHEST = 1 - SHIFT, SHIFT - 2
+LOWEST, HIGHEST = 2 - SHIFT, SHIFT - 3
 MAX_BATCH = 511
 SENTINEL = 2 ** 63 - 1  # no key and no neighbour of a key has this value, since batch 511 is not used
 

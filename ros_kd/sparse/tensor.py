@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ros_kd.sparse import keys as packing
-from ros_kd.sparse import maps
-from ros_kd.sparse.backends import Backend, choose_backend
+from ros_kd.sparse.backends import Backend, KernelMap, choose_backend
 
 
 @dataclass(eq=False)
@@ -20,34 +19,35 @@ class Geometry:
 
     backend: Backend
     keys: dict[int, Tensor] = field(default_factory=dict)
-    maps: dict[tuple[int, int, str], maps.KernelMap] = field(default_factory=dict)
+    maps: dict[tuple[int, int, str], KernelMap] = field(default_factory=dict)
     requested: str = 'auto'
 
-    def submanifold(self, stride: int) -> maps.KernelMap:
-        """Return the 3x3x3 map of the voxels of `stride` onto themselves."""
-        place = (stride, 3, 'submanifold')
+    def submanifold(self, stride: int, kernel_size: int) -> KernelMap:
+        """Return the map of a centred cubic kernel from the voxels of `stride` onto themselves."""
+        place = (stride, kernel_size, 'submanifold')
         if place not in self.maps:
-            self.maps[place] = self.backend.submanifold_map(self.keys[stride])
+            self.maps[place] = self.backend.submanifold_map(self.keys[stride], kernel_size)
         return self.maps[place]
 
-    def strided(self, stride: int, kernel_size: int) -> maps.KernelMap:
-        """Return the map from the voxels of `stride` to those of twice the stride, which are made if need be."""
+    def coarser(self, stride: int) -> Tensor:
+        """Return the keys of the voxels of twice the stride, which are made if need be."""
+        if 2 * stride not in self.keys:
+            self.keys[2 * stride] = self.backend.coarser_keys(self.keys[stride])
+        return self.keys[2 * stride]
+
+    def strided(self, stride: int, kernel_size: int) -> KernelMap:
+        """Return the map from the voxels of `stride` to those of twice the stride."""
         place = (stride, kernel_size, 'strided')
         if place not in self.maps:
-            if 2 * stride not in self.keys:
-                self.keys[2 * stride] = maps.coarser_keys(self.keys[stride])
-            self.maps[place] = maps.strided_map(self.keys[stride], self.keys[2 * stride], kernel_size)
+            self.maps[place] = self.backend.strided_map(self.keys[stride], self.coarser(stride), kernel_size)
         return self.maps[place]
 
-    def inverse(self, stride: int, kernel_size: int) -> maps.KernelMap:
+    def inverse(self, stride: int, kernel_size: int) -> KernelMap:
         """Return the map from the voxels of `stride` back to the finer ones. Raises ValueError if there are none."""
         if stride % 2 or stride // 2 not in self.keys:
             raise ValueError(f'no finer voxels below stride {stride}: an InverseConv3d undoes a SparseConv3d that '
                              f'this tensor went through; strides at hand: {sorted(self.keys)}')
-        place = (stride, kernel_size, 'inverse')
-        if place not in self.maps:
-            self.maps[place] = self.strided(stride // 2, kernel_size).reversed()
-        return self.maps[place]
+        return self.strided(stride // 2, kernel_size).reversed()
 
 
 class SparseTensor:

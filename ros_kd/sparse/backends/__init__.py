@@ -10,22 +10,48 @@ import torch
 from torch import Tensor
 
 from ros_kd.sparse.backends.torch import TorchBackend
-from ros_kd.sparse.maps import KernelMap
+from ros_kd.sparse.epilogue import NONE, Epilogue
+from ros_kd.sparse.groups import Groups
+
+
+class KernelMap(Protocol):
+    """Which input voxel meets which output voxel under which weight; what it holds is the backend's own affair."""
+
+    num_inputs: int
+    num_outputs: int
+
+    def reversed(self) -> KernelMap:
+        """Return the map of the transposed convolution."""
 
 
 class Backend(Protocol):
-    """Builds kernel maps and convolves."""
+    """Builds kernel maps of sorted keys int64 [V] (see ros_kd.sparse.keys) and computes on features [V, C].
+
+    Features and weights are float32 or bfloat16 and may have gradients.
+    """
 
     name: str
 
     def supports(self, device: torch.device) -> bool:
         """Tell whether the backend is installed and computes on `device`."""
 
-    def submanifold_map(self, keys: Tensor) -> KernelMap:
-        """Return the 3x3x3 map of sorted keys int64 [V] onto themselves."""
+    def coarser_keys(self, keys: Tensor) -> Tensor:
+        """Return the sorted keys of the cells of twice the size that hold the voxels."""
 
-    def convolve(self, features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-        """Return [V', C_out] from features [V, C_in] and weight [kernel volume, C_in, C_out], with gradients."""
+    def submanifold_map(self, keys: Tensor, kernel_size: int) -> KernelMap:
+        """Return the map of a centred cubic kernel (3 or 5) onto the same voxels."""
+
+    def strided_map(self, keys: Tensor, coarse: Tensor, kernel_size: int) -> KernelMap:
+        """Return the map of stride 2 (kernel 2 or 3) to `coarse`, which is coarser_keys(keys)."""
+
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: KernelMap, epilogue: Epilogue = NONE) -> Tensor:
+        """Return [V', C_out] from features [V, C_in] and weight [kernel volume, C_in, C_out]."""
+
+    def linear(self, features: Tensor, weight: Tensor, epilogue: Epilogue = NONE) -> Tensor:
+        """Return [N, C_out] from features [N, C_in] and weight [C_in, C_out]."""
+
+    def mean(self, features: Tensor, groups: Groups) -> Tensor:
+        """Return the mean [groups.size, C] of the rows of each group; 0 for a group without rows."""
 
 
 BACKENDS: dict[str, Backend] = {'torch': TorchBackend()}

@@ -9,13 +9,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ros_kd.sparse import maps
+from ros_kd.sparse.epilogue import NONE, Epilogue
+from ros_kd.sparse.groups import Groups
 
 
 class _Convolution(torch.autograd.Function):
     """Keeps the features for the backward pass, not the gathered rows, which take 7 times their memory."""
 
     @staticmethod
-    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: maps.KernelMap) -> Tensor:
+    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: maps.PairMap) -> Tensor:
         ctx.save_for_backward(features, weight)
         ctx.kernel_map = kernel_map
         if kernel_map.identity is None:
@@ -59,13 +61,37 @@ class TorchBackend:
         """Tell that every device is fine."""
         return True
 
-    def submanifold_map(self, keys: Tensor) -> maps.KernelMap:
-        """Return the 3x3x3 map of sorted keys int64 [V] onto themselves."""
-        return maps.submanifold_map(keys)
+    def coarser_keys(self, keys: Tensor) -> Tensor:
+        """Return the sorted keys of the cells of twice the size that hold the voxels."""
+        return maps.coarser_keys(keys)
 
-    def convolve(self, features: Tensor, weight: Tensor, kernel_map: maps.KernelMap) -> Tensor:
-        """Return [V', C_out] from features [V, C_in] and weight [kernel volume, C_in, C_out], with gradients."""
-        kind = features.device.type
-        if torch.is_autocast_enabled(kind):
-            features, weight = (t.to(torch.get_autocast_dtype(kind)) for t in (features, weight))
-        return _Convolution.apply(features, weight, kernel_map)
+    def submanifold_map(self, keys: Tensor, kernel_size: int) -> maps.PairMap:
+        """Return the map of a centred cubic kernel (3 or 5) onto the same voxels."""
+        return maps.submanifold_map(keys, kernel_size)
+
+    def strided_map(self, keys: Tensor, coarse: Tensor, kernel_size: int) -> maps.PairMap:
+        """Return the map of stride 2 (kernel 2 or 3) to `coarse`, which is coarser_keys(keys)."""
+        return maps.strided_map(keys, coarse, kernel_size)
+
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: maps.PairMap,
+                 epilogue: Epilogue = NONE) -> Tensor:
+        """Return [V', C_out] from features [V, C_in] and weight [kernel volume, C_in, C_out]."""
+        return epilogue(_Convolution.apply(*autocast(features, weight), kernel_map))
+
+    def linear(self, features: Tensor, weight: Tensor, epilogue: Epilogue = NONE) -> Tensor:
+        """Return [N, C_out] from features [N, C_in] and weight [C_in, C_out]."""
+        return epilogue(torch.nn.functional.linear(features, weight.T))
+
+    def mean(self, features: Tensor, groups: Groups) -> Tensor:
+        """Return the mean [groups.size, C] of the rows of each group; 0 for a group without rows."""
+        wide = features.float() if features.dtype == torch.bfloat16 else features  # its sums would stop at 256 rows
+        total = wide.new_zeros(groups.size, features.shape[1]).index_add(0, groups.index, wide)
+        return (total / groups.count.clamp(min=1)[:, None]).to(features.dtype)
+
+
+def autocast(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both in autocast's precision where it is on, as custom functions are not cast by torch."""
+    kind = features.device.type
+    if not torch.is_autocast_enabled(kind):
+        return features, weight
+    return features.to(torch.get_autocast_dtype(kind)), weight.to(torch.get_autocast_dtype(kind))

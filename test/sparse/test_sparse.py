@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ros_kd.sparse import BACKENDS, InverseConv3d, SparseConv3d, SparseTensor, SubMConv3d, choose_backend
+from ros_kd.sparse import BACKENDS, Groups, InverseConv3d, Linear, SparseConv3d, SparseTensor, SubMConv3d, choose_backend
 from ros_kd.sparse import keys as packing
 
 LOWER, SIZE = torch.tensor([-6, -8, -4]), (12, 16, 8)
@@ -71,11 +71,12 @@ def assert_same_with_gradients(layer, tensor, dense_layer):
     return result
 
 
-@pytest.mark.parametrize('channels', [(4, 7), (16, 32)])
-def test_submanifold_convolution_equals_dense_convolution_at_the_voxels(backend, channels):
-    layer = SubMConv3d(*channels, bias=True)
+@pytest.mark.parametrize('channels', [(4, 7), (16, 32), (33, 70)])
+@pytest.mark.parametrize('kernel_size', [3, 5])
+def test_submanifold_convolution_equals_dense_convolution_at_the_voxels(backend, channels, kernel_size):
+    layer = SubMConv3d(*channels, kernel_size, bias=True)
     assert_same_with_gradients(layer, random_tensor(channels[0], backend),
-                               lambda x: F.conv3d(x, dense_weight(layer), layer.bias, padding=1))
+                               lambda x: F.conv3d(x, dense_weight(layer), layer.bias, padding=kernel_size // 2))
 
 
 def test_pointwise_convolution_is_a_linear_layer(backend):
@@ -169,7 +170,7 @@ def test_halving_keys_floors_coordinates():
     coarse, place = packing.halve(packing.pack(coordinates, torch.tensor([0, 3, 510])))
     assert torch.equal(packing.unpack(coarse), coordinates.div(2, rounding_mode='floor'))
     assert packing.batch_index(coarse).tolist() == [0, 3, 510]
-    assert place.tolist() == [4 + 1, 2, 4 + 1]
+    assert place.tolist() == [4 + 1, 2, 2 + 1]
     assert torch.equal(packing.unpack(packing.double(coarse)), coordinates.div(2, rounding_mode='floor') * 2)
 
 
@@ -194,8 +195,8 @@ def test_wrong_arguments_are_refused_with_what_was_expected():
         SubMConv3d(4, 4)(tensor)
     with pytest.raises(ValueError, match='no finer voxels below stride 1'):
         InverseConv3d(3, 3)(tensor)
-    with pytest.raises(ValueError, match=r'kernel size 5; supported: \(1, 3\)'):
-        SubMConv3d(4, 4, kernel_size=5)
+    with pytest.raises(ValueError, match=r'kernel size 2; supported: \(1, 3, 5\)'):
+        SubMConv3d(4, 4, kernel_size=2)
 
 
 def test_an_unknown_backend_is_refused_with_the_names_of_the_others():
@@ -207,7 +208,7 @@ def test_layers_of_one_stride_share_a_kernel_map(backend):
     tensor = random_tensor(4, backend)
     SubMConv3d(4, 4)(SubMConv3d(4, 4)(tensor))
     InverseConv3d(4, 4)(SparseConv3d(4, 4)(tensor))
-    assert set(tensor.geometry.maps) == {(1, 3, 'submanifold'), (1, 2, 'strided'), (2, 2, 'inverse')}
+    assert set(tensor.geometry.maps) == {(1, 3, 'submanifold'), (1, 2, 'strided')}
 
 
 def test_autocast_computes_in_the_lower_precision_and_trains_the_weights(backend):
@@ -218,3 +219,43 @@ def test_autocast_computes_in_the_lower_precision_and_trains_the_weights(backend
     torch.testing.assert_close(result.float(), layer(tensor).features, rtol=0.05, atol=0.05)
     result.float().sum().backward()
     assert layer.weight.grad.dtype == torch.float32 and float(layer.weight.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize('slope', [1.0, 0.0, 0.1])
+def test_layers_take_a_residual_and_an_activation_along(backend, slope):
+    tensor = random_tensor(4, backend)
+    residual = torch.randn(len(tensor), 6, requires_grad=True)
+    for layer in (SubMConv3d(4, 6, 3, bias=True), SubMConv3d(4, 6, 1, bias=True)):
+        torch.nn.init.normal_(layer.bias)
+        parameters = [residual, *layer.parameters()]
+        result = layer(tensor, residual, slope).features
+        expected = F.leaky_relu(layer(tensor).features + residual, slope)
+        torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+        with torch.no_grad():
+            torch.testing.assert_close(layer(tensor, residual, slope).features, expected, rtol=1e-4, atol=1e-5)
+        for got, wanted in zip(torch.autograd.grad(result.square().sum(), parameters),
+                               torch.autograd.grad(expected.square().sum(), parameters)):
+            torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_linear_layer_is_torchs_with_what_follows(backend):
+    tensor, layer = random_tensor(5, backend), Linear(5, 7)
+    expected = F.relu(F.linear(tensor.features, layer.weight, layer.bias))
+    torch.testing.assert_close(layer(tensor.features, tensor.geometry.backend, slope=0.0), expected)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_mean_of_groups_and_its_gradient(backend, dtype):
+    generator = torch.Generator().manual_seed(4)
+    index = torch.randint(0, 50, (4000,), generator=generator)
+    index[index == 7] = 8  # group 7 has no rows
+    features = torch.randn(4000, 20, generator=generator).to(dtype).requires_grad_()
+    groups = Groups(index, 50)
+    result = choose_backend(torch.device('cpu'), backend).mean(features, groups)
+    expected = torch.stack([features[index == i].float().mean(0) if i != 7 else torch.zeros(20) for i in range(50)])
+    tolerance = {'rtol': 1e-2, 'atol': 1e-3} if dtype == torch.bfloat16 else {'rtol': 1e-5, 'atol': 1e-6}
+    torch.testing.assert_close(result.float(), expected, **tolerance)
+    weight = torch.randn(50, 20, generator=generator)
+    got, = torch.autograd.grad((result.float() * weight).sum(), features)
+    wanted, = torch.autograd.grad((expected * weight).sum(), features)
+    torch.testing.assert_close(got, wanted, rtol=1e-2, atol=1e-4)
