@@ -1,6 +1,6 @@
 # make demo   from a simulated drive to a labelled cloud, with a report to look at
 # make test   set up and run the tests
-# make setup  only set up: .venv with ROS 2 (where no distribution is sourced), torch and this package
+# make setup  only set up: .venv with ROS 2 (where no distribution is sourced), torch and this package with its kernels
 # make bench NAME=x   one benchmark of benchmarks/, a JSON object a line
 
 VENV := $(CURDIR)/.venv
@@ -47,9 +47,8 @@ $(VENV)/.underlay: $(VENV)/.ros $(UNDERLAY)
 	@touch $@
 
 $(VENV)/.package: $(VENV)/.underlay $(PACKAGE)
-	@$(STEP) 5/5 "ros_kd" $(PY) -m pip install --no-deps --no-build-isolation --force-reinstall .
-	@rm -rf build ros_kd.egg-info
+	@$(STEP) 5/5 "ros_kd and its C++ kernels" tools/pip_package.sh $(PY)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build out ros_kd.egg-info
+	rm -rf $(VENV) build out ros_kd.egg-info ros_kd/sparse/native/*.so

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ros_kd.sparse.backends import Backend
 from ros_kd.sparse.epilogue import Epilogue
 from ros_kd.sparse.tensor import SparseTensor
+from ros_kd.sparse.weight_cache import WeightCache
 
 
 class _Convolution(nn.Module):
@@ -28,13 +29,14 @@ class _Convolution(nn.Module):
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
         self.weight = nn.Parameter(torch.empty(kernel_size ** 3, in_channels, out_channels))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.cache = WeightCache()
         # He et al. 2015, for the outputs' fan: gradients keep their size through a stack of these layers
         nn.init.normal_(self.weight, std=(2.0 / (kernel_size ** 3 * out_channels)) ** 0.5)
 
     def _convolve(self, tensor: SparseTensor, kernel_map, residual: Tensor | None, slope: float) -> Tensor:
         self._check(tensor.features)
         return tensor.geometry.backend.convolve(tensor.features, self.weight, kernel_map,
-                                                Epilogue(self.bias, residual, slope))
+                                                Epilogue(self.bias, residual, slope), self.cache)
 
     def _check(self, features: Tensor) -> None:
         if features.shape[1] != self.in_channels:
@@ -58,7 +60,7 @@ class SubMConv3d(_Convolution):
         if self.kernel_size == 1:
             self._check(tensor.features)
             return tensor.with_features(tensor.geometry.backend.linear(
-                tensor.features, self.weight[0], Epilogue(self.bias, residual, slope)))
+                tensor.features, self.weight[0], Epilogue(self.bias, residual, slope), self.cache))
         kernel_map = tensor.geometry.submanifold(tensor.stride, self.kernel_size)
         return tensor.with_features(self._convolve(tensor, kernel_map, residual, slope))
 
@@ -97,6 +99,10 @@ class InverseConv3d(_Convolution):
 class Linear(nn.Linear):
     """A linear layer over rows that a backend of sparse convolutions computes: points or voxels alike."""
 
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, bias)
+        self.cache = WeightCache()
+
     def forward(self, features: Tensor, backend: Backend, residual: Tensor | None = None, slope: float = 1.0) -> Tensor:
         """Return [N, C_out] for features [N, C_in]."""
-        return backend.linear(features, self.weight.T, Epilogue(self.bias, residual, slope))
+        return backend.linear(features, self.weight.T, Epilogue(self.bias, residual, slope), self.cache)

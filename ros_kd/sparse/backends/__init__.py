@@ -9,9 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ros_kd.sparse.backends.native import NativeBackend
 from ros_kd.sparse.backends.torch import TorchBackend
 from ros_kd.sparse.epilogue import NONE, Epilogue
 from ros_kd.sparse.groups import Groups
+from ros_kd.sparse.weight_cache import WeightCache
 
 
 class KernelMap(Protocol):
@@ -44,17 +46,22 @@ class Backend(Protocol):
     def strided_map(self, keys: Tensor, coarse: Tensor, kernel_size: int) -> KernelMap:
         """Return the map of stride 2 (kernel 2 or 3) to `coarse`, which is coarser_keys(keys)."""
 
-    def convolve(self, features: Tensor, weight: Tensor, kernel_map: KernelMap, epilogue: Epilogue = NONE) -> Tensor:
-        """Return [V', C_out] from features [V, C_in] and weight [kernel volume, C_in, C_out]."""
+    def convolve(self, features: Tensor, weight: Tensor, kernel_map: KernelMap, epilogue: Epilogue = NONE,
+                 cache: WeightCache | None = None) -> Tensor:
+        """Return [V', C_out] from features [V, C_in] and weight [kernel volume, C_in, C_out].
 
-    def linear(self, features: Tensor, weight: Tensor, epilogue: Epilogue = NONE) -> Tensor:
+        cache: of the layer, for weights in another form.
+        """
+
+    def linear(self, features: Tensor, weight: Tensor, epilogue: Epilogue = NONE,
+               cache: WeightCache | None = None) -> Tensor:
         """Return [N, C_out] from features [N, C_in] and weight [C_in, C_out]."""
 
     def mean(self, features: Tensor, groups: Groups) -> Tensor:
         """Return the mean [groups.size, C] of the rows of each group; 0 for a group without rows."""
 
 
-BACKENDS: dict[str, Backend] = {'torch': TorchBackend()}
+BACKENDS: dict[str, Backend] = {'native': NativeBackend(), 'torch': TorchBackend()}
 """By name, the preferred ones first."""
 
 

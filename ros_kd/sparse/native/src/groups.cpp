@@ -1,0 +1,165 @@
+// Copyright 2026 The ros_kd authors
+// SPDX-License-Identifier: Apache-2.0
+// Sorting keys into voxels, and means over the rows of a group.
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "api.h"
+#include "dispatch.h"
+#include "parallel.h"
+
+namespace {
+
+constexpr int kFieldBits = 18, kDigit = 11;
+
+// A scan fills a small box of the space of keys: offsets within the box take few bits, and few passes of a radix sort.
+struct Box {
+    uint64_t lowest[4];  // of batch, x, y, z
+    int bits[4];
+
+    static uint64_t field(uint64_t key, int f) {
+        return f == 0 ? key >> 3 * kFieldBits : key >> (3 - f) * kFieldBits & ((uint64_t(1) << kFieldBits) - 1);
+    }
+
+    Box(const int64_t* keys, int64_t n) {
+        uint64_t highest[4] = {};
+        std::fill_n(lowest, 4, ~uint64_t(0));
+        for (int64_t i = 0; i < n; i++)
+            for (int f = 0; f < 4; f++) {
+                const uint64_t value = field(static_cast<uint64_t>(keys[i]), f);
+                lowest[f] = std::min(lowest[f], value);
+                highest[f] = std::max(highest[f], value);
+            }
+        for (int f = 0; f < 4; f++)
+            for (bits[f] = 0; highest[f] - lowest[f] >> bits[f]; bits[f]++) {}
+    }
+
+    int total() const { return bits[0] + bits[1] + bits[2] + bits[3]; }
+
+    uint64_t offset(int64_t key) const {
+        uint64_t result = 0;
+        for (int f = 0; f < 4; f++) result = result << bits[f] | (field(static_cast<uint64_t>(key), f) - lowest[f]);
+        return result;
+    }
+
+    int64_t key(uint64_t offset) const {
+        uint64_t value[4];
+        for (int f = 3; f >= 0; f--) {
+            value[f] = (offset & ((uint64_t(1) << bits[f]) - 1)) + lowest[f];
+            offset >>= bits[f];
+        }
+        return static_cast<int64_t>(value[0] << 3 * kFieldBits | value[1] << 2 * kFieldBits | value[2] << kFieldBits |
+                                    value[3]);
+    }
+};
+
+struct Entry {
+    uint64_t offset;
+    int64_t place;
+};
+
+inline uint64_t sort_key(uint64_t entry) { return entry; }
+inline uint64_t sort_key(const Entry& entry) { return entry.offset; }
+
+// Least significant digit first, over the bits from `low` to `high`; a digit that all share costs one look.
+template <class Item>
+void radix_sort(std::vector<Item>& items, int low, int high) {
+    std::vector<Item> other(items.size());
+    for (int shift = low; shift < high; shift += kDigit) {
+        const uint64_t mask = (uint64_t(1) << std::min(kDigit, high - shift)) - 1;
+        size_t begin[(1 << kDigit) + 1] = {};
+        for (const Item& item : items) begin[(sort_key(item) >> shift & mask) + 1]++;
+        for (uint64_t digit = 0; digit < mask; digit++) begin[digit + 1] += begin[digit];
+        for (const Item& item : items) other[begin[sort_key(item) >> shift & mask]++] = item;
+        items.swap(other);
+    }
+}
+
+template <class Offset, class Place>
+int64_t number(int64_t n, const Box& box, Offset offset, Place place, int64_t* unique, int64_t* inverse) {
+    int64_t count = 0;
+    uint64_t previous = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t current = offset(i);
+        if (i == 0 || current != previous) unique[count++] = box.key(current);
+        previous = current;
+        if (inverse) inverse[place(i)] = count - 1;
+    }
+    return count;
+}
+
+}  // namespace
+
+int32_t ros_kd_unique(const int64_t* keys, int64_t n, int64_t* unique, int64_t* inverse, int64_t* count) try {
+    if (n < 0 || !count || (n && (!keys || !unique))) return ROS_KD_BAD_ARGUMENT;
+    *count = 0;
+    if (n == 0) return ROS_KD_OK;
+    const Box box(keys, n);
+    int place_bits = 0;
+    while (n - 1 >> place_bits) place_bits++;
+    if (!inverse) place_bits = 0;
+    if (box.total() + place_bits <= 64) {  // the key's offset and its place in one word
+        std::vector<uint64_t> items(n);
+        for (int64_t i = 0; i < n; i++)
+            items[i] = place_bits ? box.offset(keys[i]) << place_bits | static_cast<uint64_t>(i) : box.offset(keys[i]);
+        radix_sort(items, place_bits, place_bits + box.total());
+        const uint64_t mask = (uint64_t(1) << place_bits) - 1;
+        *count = number(n, box, [&](int64_t i) { return items[i] >> place_bits; },
+                        [&](int64_t i) { return items[i] & mask; }, unique, inverse);
+    } else {
+        std::vector<Entry> items(n);
+        for (int64_t i = 0; i < n; i++) items[i] = {box.offset(keys[i]), i};
+        radix_sort(items, 0, box.total());
+        *count = number(n, box, [&](int64_t i) { return items[i].offset; }, [&](int64_t i) { return items[i].place; },
+                        unique, inverse);
+    }
+    return ROS_KD_OK;
+} catch (const std::bad_alloc&) {
+    return ROS_KD_NO_MEMORY;
+}
+
+int32_t ros_kd_mean(const void* x, int64_t n, int64_t channels, int64_t stride, const int64_t* index,
+                    const int64_t* count, int64_t groups, int32_t type, int32_t threads, void* mean) try {
+    if (n < 0 || groups < 0 || channels <= 0 || stride < channels || (n && (!x || !index)) || (groups && (!count || !mean)))
+        return ROS_KD_BAD_ARGUMENT;
+    const ros_kd::Kernels& kernels = ros_kd::kernels();
+    // Each task owns a range of groups and looks at every row's index: no sums are shared, and their order is fixed.
+    const int64_t shares = std::max<int64_t>(1, std::min<int64_t>(threads, groups));
+    std::unique_ptr<float[]> sums(type == ROS_KD_BFLOAT16 ? new float[groups * channels] : nullptr);
+    float* total = type == ROS_KD_BFLOAT16 ? sums.get() : static_cast<float*>(mean);
+    std::atomic<bool> failed{false};
+    ros_kd::parallel(shares, threads, [&](int64_t share) {
+        const int64_t from = groups * share / shares, to = groups * (share + 1) / shares;
+        std::memset(total + from * channels, 0, sizeof(float) * (to - from) * channels);
+        try {
+            auto* wide = static_cast<float*>(ros_kd::scratch(ros_kd::kRows, sizeof(float) * channels));
+            for (int64_t i = 0; i < n; i++) {
+                const int64_t g = index[i];
+                if (g < from || g >= to) continue;
+                const float* row = static_cast<const float*>(x) + i * stride;
+                if (type == ROS_KD_BFLOAT16) {
+                    kernels.widen(static_cast<const uint16_t*>(x) + i * stride, channels, wide);
+                    row = wide;
+                }
+                kernels.add(row, channels, total + g * channels);
+            }
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
+        for (int64_t g = from; g < to; g++) {
+            const float divisor = static_cast<float>(std::max<int64_t>(count[g], 1));
+            for (int64_t c = g * channels; c < (g + 1) * channels; c++) total[c] /= divisor;
+        }
+        if (type == ROS_KD_BFLOAT16)
+            kernels.narrow(total + from * channels, (to - from) * channels,
+                           static_cast<uint16_t*>(mean) + from * channels);
+    });
+    return failed ? ROS_KD_NO_MEMORY : ROS_KD_OK;
+} catch (const std::bad_alloc&) {
+    return ROS_KD_NO_MEMORY;
+}

@@ -1,0 +1,269 @@
+// Copyright 2026 The ros_kd authors
+// SPDX-License-Identifier: Apache-2.0
+// Compiled once for each instruction set, with its flags and ROS_KD_ISA naming it. Nothing here may be shared with other
+// translation units (no templates or inline functions of the standard library): the linker would keep any one of the
+// copies, perhaps one that this processor cannot run.
+
+#include "kernels.h"
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define ROS_KD_BYTES 64
+#define ROS_KD_ACCUMULATORS 24
+#elif defined(__AVX2__)
+#define ROS_KD_BYTES 32
+#define ROS_KD_ACCUMULATORS 12
+#elif defined(__aarch64__)
+#define ROS_KD_BYTES 16
+#define ROS_KD_ACCUMULATORS 24
+#else
+#define ROS_KD_BYTES 16
+#define ROS_KD_ACCUMULATORS 12
+#endif
+#define ROS_KD_CONCAT_(a, b) a##b
+#define ROS_KD_CONCAT(a, b) ROS_KD_CONCAT_(a, b)
+#define ROS_KD_STRING_(a) #a
+#define ROS_KD_STRING(a) ROS_KD_STRING_(a)
+
+namespace {
+
+using ros_kd::Finish;
+
+constexpr int kLanes = ROS_KD_BYTES / 4;
+constexpr int kMost = ROS_KD_ACCUMULATORS >= 24 ? 4 : 2;
+
+typedef float Vector __attribute__((vector_size(ROS_KD_BYTES)));
+typedef uint32_t Bits __attribute__((vector_size(ROS_KD_BYTES)));
+typedef float Unaligned __attribute__((vector_size(ROS_KD_BYTES), aligned(4), may_alias));
+typedef uint32_t UnalignedBits __attribute__((vector_size(ROS_KD_BYTES), aligned(4), may_alias));
+
+inline Vector load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
+inline void store(float* p, Vector v) { *reinterpret_cast<Unaligned*>(p) = v; }
+inline Bits load_bits(const uint32_t* p) { return *reinterpret_cast<const UnalignedBits*>(p); }
+
+inline uint32_t load_pair(const uint16_t* p) {
+    uint32_t pair;
+    __builtin_memcpy(&pair, p, 4);  // rows of an odd width start between pairs
+    return pair;
+}
+
+inline float from_bits(uint32_t bits) {
+    float value;
+    __builtin_memcpy(&value, &bits, 4);
+    return value;
+}
+
+// Weights of one input channel (float) or of two neighbouring ones (bfloat16), and how they meet the inputs.
+struct Float {
+    using Element = float;
+    static constexpr int kElements = 1;
+    template <int B>
+    struct Weights {
+        Vector v[B];
+        explicit Weights(const void* w, int64_t c) {
+            const float* p = static_cast<const float*>(w) + c * B * kLanes;
+#pragma GCC unroll 4
+            for (int b = 0; b < B; b++) v[b] = load(p + b * kLanes);
+        }
+    };
+    template <int B>
+    static inline void multiply(Vector* acc, const float* x, int64_t c, const Weights<B>& w) {
+        const float value = x[c];
+#pragma GCC unroll 4
+        for (int b = 0; b < B; b++) acc[b] += value * w.v[b];
+    }
+};
+
+struct BFloat16 {
+    using Element = uint16_t;
+    static constexpr int kElements = 2;
+    template <int B>
+    struct Weights {
+#if defined(__AVX512BF16__)
+        Bits v[B];
+#else
+        Vector even[B], odd[B];
+#endif
+        explicit Weights(const void* w, int64_t c) {
+            const uint32_t* p = static_cast<const uint32_t*>(w) + c * B * kLanes;
+#pragma GCC unroll 4
+            for (int b = 0; b < B; b++) {
+                const Bits pair = load_bits(p + b * kLanes);
+#if defined(__AVX512BF16__)
+                v[b] = pair;
+#else
+                even[b] = reinterpret_cast<Vector>(pair << 16);
+                odd[b] = reinterpret_cast<Vector>(pair & 0xffff0000u);
+#endif
+            }
+        }
+    };
+    template <int B>
+    static inline void multiply(Vector* acc, const uint16_t* x, int64_t c, const Weights<B>& w) {
+        const uint32_t pair = load_pair(x + 2 * c);
+#if defined(__AVX512BF16__)
+        const __m512bh both = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(pair)));
+#pragma GCC unroll 4
+        for (int b = 0; b < B; b++)
+            acc[b] = _mm512_dpbf16_ps(acc[b], both, reinterpret_cast<__m512bh>(w.v[b]));
+#else
+        const float even = from_bits(pair << 16), odd = from_bits(pair & 0xffff0000u);
+#pragma GCC unroll 4
+        for (int b = 0; b < B; b++) acc[b] += even * w.even[b] + odd * w.odd[b];
+#endif
+    }
+};
+
+template <class Type, int B, int R>
+inline void block(const void* x, int64_t stride, int64_t channels, const int32_t* row, const int16_t* local,
+                  const void* w, float* out) {
+    const typename Type::Element* in[R];
+    float* to[R];
+    Vector acc[R][B];
+#pragma GCC unroll 24
+    for (int r = 0; r < R; r++) {
+        in[r] = static_cast<const typename Type::Element*>(x) + row[r] * stride;
+        to[r] = out + static_cast<int64_t>(local[r]) * B * kLanes;
+#pragma GCC unroll 4
+        for (int b = 0; b < B; b++) acc[r][b] = load(to[r] + b * kLanes);
+    }
+    for (int64_t c = 0; c < channels; c++) {
+        const typename Type::template Weights<B> weights(w, c);
+#pragma GCC unroll 24
+        for (int r = 0; r < R; r++) Type::multiply(acc[r], in[r], c, weights);
+    }
+#pragma GCC unroll 24
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int b = 0; b < B; b++) store(to[r] + b * kLanes, acc[r][b]);
+}
+
+template <class Type, int B>
+void accumulate(const void* x, int64_t stride, int64_t channels, const int32_t* row, const int16_t* local, int64_t n,
+                const void* w, float* out) {
+    constexpr int kRows = ROS_KD_ACCUMULATORS / B < 12 ? ROS_KD_ACCUMULATORS / B : 12;
+    int64_t p = 0;
+    for (; p + kRows <= n; p += kRows) block<Type, B, kRows>(x, stride, channels, row + p, local + p, w, out);
+    if constexpr (kRows > 8)
+        for (; p + 8 <= n; p += 8) block<Type, B, 8>(x, stride, channels, row + p, local + p, w, out);
+    if constexpr (kRows > 4)
+        for (; p + 4 <= n; p += 4) block<Type, B, 4>(x, stride, channels, row + p, local + p, w, out);
+    for (; p + 2 <= n; p += 2) block<Type, B, 2>(x, stride, channels, row + p, local + p, w, out);
+    for (; p < n; p++) block<Type, B, 1>(x, stride, channels, row + p, local + p, w, out);
+}
+
+inline float widened(uint16_t value) { return from_bits(static_cast<uint32_t>(value) << 16); }
+
+inline uint16_t narrowed(float value) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &value, 4);
+    const uint32_t rounded = bits + 0x7fffu + (bits >> 16 & 1u);
+    const uint32_t result = (bits & 0x7fffffffu) > 0x7f800000u ? bits | 0x00400000u : rounded;  // rounding could end a NaN
+    return static_cast<uint16_t>(result >> 16);
+}
+
+inline float get(const float* p) { return *p; }
+inline float get(const uint16_t* p) { return widened(*p); }
+inline void put(float* p, float value) { *p = value; }
+inline void put(uint16_t* p, float value) { *p = narrowed(value); }
+
+template <class Element>
+void finish(const float* acc, const Finish& f) {
+    const float slope = f.slope;
+    for (int64_t i = 0; i < f.rows; i++) {
+        const float* from = acc + i * f.width;
+        Element* to = static_cast<Element*>(f.y) + i * f.y_stride;
+        float row[kMost * kLanes];
+        for (int64_t k = 0; k < f.columns; k++) row[k] = f.bias ? from[k] + f.bias[k] : from[k];
+        if (f.residual) {
+            const Element* other = static_cast<const Element*>(f.residual) + i * f.residual_stride;
+            for (int64_t k = 0; k < f.columns; k++) row[k] += get(other + k);
+        }
+        if (slope == 1.0f)
+            for (int64_t k = 0; k < f.columns; k++) put(to + k, row[k]);
+        else  // a NaN stays one
+            for (int64_t k = 0; k < f.columns; k++) put(to + k, row[k] < 0.0f ? row[k] * slope : row[k]);
+    }
+}
+
+template <int C, int B>
+inline void outer(const float* x, int64_t stride, const int32_t* row, int64_t n, const float* g, int64_t width,
+                  float* weight) {
+    Vector acc[C][B];
+#pragma GCC unroll 24
+    for (int c = 0; c < C; c++)
+#pragma GCC unroll 4
+        for (int b = 0; b < B; b++) acc[c][b] = load(weight + c * width + b * kLanes);
+    for (int64_t p = 0; p < n; p++) {
+        const float* in = x + row[p] * stride;
+        Vector gradient[B];
+#pragma GCC unroll 4
+        for (int b = 0; b < B; b++) gradient[b] = load(g + p * width + b * kLanes);
+#pragma GCC unroll 24
+        for (int c = 0; c < C; c++)
+#pragma GCC unroll 4
+            for (int b = 0; b < B; b++) acc[c][b] += in[c] * gradient[b];
+    }
+#pragma GCC unroll 24
+    for (int c = 0; c < C; c++)
+#pragma GCC unroll 4
+        for (int b = 0; b < B; b++) store(weight + c * width + b * kLanes, acc[c][b]);
+}
+
+template <int B>
+void outer_columns(const float* x, int64_t stride, int64_t channels, const int32_t* row, int64_t n, const float* g,
+                   int64_t width, float* weight) {
+    constexpr int kChannels = ROS_KD_ACCUMULATORS / B < 8 ? ROS_KD_ACCUMULATORS / B : 8;
+    int64_t c = 0;
+    for (; c + kChannels <= channels; c += kChannels)
+        outer<kChannels, B>(x + c, stride, row, n, g, width, weight + c * width);
+    if constexpr (kChannels > 4)
+        for (; c + 4 <= channels; c += 4) outer<4, B>(x + c, stride, row, n, g, width, weight + c * width);
+    for (; c < channels; c++) outer<1, B>(x + c, stride, row, n, g, width, weight + c * width);
+}
+
+void weight_gradient(const float* x, int64_t stride, int64_t channels, const int32_t* row, int64_t n, const float* g,
+                     int64_t width, float* weight) {
+    int64_t k = 0;
+    for (; k + kMost * kLanes <= width; k += kMost * kLanes)
+        outer_columns<kMost>(x, stride, channels, row, n, g + k, width, weight + k);
+    if constexpr (kMost > 2)
+        for (; k + 2 * kLanes <= width; k += 2 * kLanes)
+            outer_columns<2>(x, stride, channels, row, n, g + k, width, weight + k);
+    for (; k < width; k += kLanes) outer_columns<1>(x, stride, channels, row, n, g + k, width, weight + k);
+}
+
+void add(const float* x, int64_t n, float* total) {
+    for (int64_t i = 0; i < n; i++) total[i] += x[i];
+}
+
+void widen(const uint16_t* x, int64_t n, float* y) {
+    for (int64_t i = 0; i < n; i++) y[i] = widened(x[i]);
+}
+
+void narrow(const float* x, int64_t n, uint16_t* y) {
+    for (int64_t i = 0; i < n; i++) y[i] = narrowed(x[i]);
+}
+
+template <class Type>
+constexpr ros_kd::Accumulate by_vectors(int vectors) {
+    if (vectors > kMost) return nullptr;
+    return vectors == 1 ? accumulate<Type, 1> : vectors == 2 ? accumulate<Type, 2>
+         : vectors == 3 ? accumulate<Type, kMost >= 3 ? 3 : 1> : accumulate<Type, kMost >= 4 ? 4 : 1>;
+}
+
+}  // namespace
+
+extern "C" const ros_kd::Kernels ROS_KD_CONCAT(ros_kd_kernels_, ROS_KD_ISA) = {
+    ROS_KD_STRING(ROS_KD_ISA), kLanes, kMost,
+#if defined(__AVX512BF16__)
+    1,
+#else
+    0,
+#endif
+    {by_vectors<Float>(1), by_vectors<Float>(2), by_vectors<Float>(3), by_vectors<Float>(4)},
+    {by_vectors<BFloat16>(1), by_vectors<BFloat16>(2), by_vectors<BFloat16>(3), by_vectors<BFloat16>(4)},
+    finish<float>, finish<uint16_t>, weight_gradient, add, widen, narrow};
