@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Iterator
 
@@ -28,6 +29,11 @@ class PairMap:
     num_inputs: int
     num_outputs: int
     identity: int | None = None
+
+    @cached_property
+    def longest(self) -> int:
+        """The rows of the longest pair."""
+        return max(len(inputs) for inputs, _ in self.pairs)
 
     def reversed(self) -> PairMap:
         """Return the map of the transposed convolution."""
