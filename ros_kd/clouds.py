@@ -19,6 +19,8 @@ _TYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'
 _INTENSITY = ('intensity', 'reflectivity', 'intensities', 'i', 'remission')
 _TIME = ('time', 't', 'timestamp', 'time_stamp', 'offset_time', 'time_offset')
 _RING = ('ring', 'channel', 'line', 'laser_id')
+_PADDING = ('', '_')
+_COLUMNS = ('intensity', 'time', 'ring')
 TRUTH = 'gt_label'
 
 
@@ -44,9 +46,15 @@ class Cloud(Protocol):
 
 
 def record_dtype(fields: Sequence[Field], point_step: int, big_endian: bool) -> np.dtype:
-    """Return the structured dtype of one point. Raises ValueError naming a field that does not fit."""
+    """Return the structured dtype of one point. Raises ValueError naming a field that does not fit.
+
+    Fields that only fill space (no name, or PCL's "_") are left out; of fields with one name the first counts, as in
+    PCL and RViz.
+    """
     names, formats, offsets = [], [], []
     for field in fields:
+        if field.name in _PADDING or field.name in names:
+            continue
         if field.datatype not in _TYPES:
             raise ValueError(f'field "{field.name}" has datatype {field.datatype}, expected 1 to 8 (PointField)')
         kind = np.dtype(('>' if big_endian else '<') + _TYPES[field.datatype])
@@ -57,8 +65,6 @@ def record_dtype(fields: Sequence[Field], point_step: int, big_endian: bool) -> 
         names.append(field.name)
         formats.append((kind, (count,)) if count > 1 else kind)
         offsets.append(field.offset)
-    if len(set(names)) != len(names):
-        raise ValueError(f'cloud with duplicate field names {names}')
     return np.dtype({'names': names, 'formats': formats, 'offsets': offsets, 'itemsize': point_step})
 
 
@@ -110,20 +116,35 @@ def _seconds(column: np.ndarray, stamp: int) -> np.ndarray:
     return _float(column)
 
 
-def scan_from_records(points: np.ndarray, stamp: int, frame_id: str, intensity_scale: float | None = None,
-                      taxonomy: Taxonomy | None = None) -> Scan:
-    """Turn a structured array [N] into a Scan.
+def positions(points: np.ndarray) -> np.ndarray:
+    """Return x, y and z of a structured array [N] as float32 [N, 3]; what float32 cannot hold is infinite.
 
-    intensity_scale: the value of full intensity (None: guessed). Labels are read from the field "gt_label" if
-    `taxonomy` is given. Raises ValueError naming the fields if x, y or z is missing.
+    Raises ValueError naming the fields if one is missing or is not one number.
     """
     missing = [name for name in 'xyz' if name not in points.dtype.names]
     if missing:
         raise ValueError(f'cloud has no field {missing}; its fields are {list(points.dtype.names)}')
+    vectors = [name for name in 'xyz' if points[name].ndim > 1]
+    if vectors:
+        raise ValueError(f'cloud with fields {vectors} of several values a point, expected one number each')
     xyz = np.empty((len(points), 3), np.float32)
-    for axis, name in enumerate('xyz'):
-        xyz[:, axis] = points[name]
-    intensity, time, ring = (_pick(points, names) for names in (_INTENSITY, _TIME, _RING))
+    with np.errstate(over='ignore', invalid='ignore'):
+        for axis, name in enumerate('xyz'):
+            xyz[:, axis] = points[name]
+    return xyz
+
+
+def scan_from_records(points: np.ndarray, stamp: int, frame_id: str, intensity_scale: float | None = None,
+                      taxonomy: Taxonomy | None = None, columns: Sequence[str] = _COLUMNS) -> Scan:
+    """Turn a structured array [N] into a Scan.
+
+    intensity_scale: the value of full intensity (None: guessed). columns: which of intensity, time and ring to read.
+    Labels are read from the field "gt_label" if `taxonomy` is given. Raises ValueError naming the fields if x, y or z
+    is missing.
+    """
+    xyz = positions(points)
+    intensity, time, ring = (_pick(points, names) if column in columns else None
+                             for column, names in zip(_COLUMNS, (_INTENSITY, _TIME, _RING)))
     if intensity is not None:
         intensity = _float(intensity) / np.float32(intensity_scale or guess_intensity_scale(intensity))
     label = points[TRUTH].astype(np.uint16) if taxonomy is not None and TRUTH in points.dtype.names else None
@@ -150,23 +171,41 @@ def append_columns(points: np.ndarray, columns: dict[str, np.ndarray]) -> np.nda
 
     A column that already exists replaces the old field (its bytes stay, unnamed).
     """
-    old = points.dtype
-    kept = [name for name in old.names if name not in columns]
-    names, formats = list(kept), [old.fields[name][0] for name in kept]
-    offsets, end = [old.fields[name][1] for name in kept], old.itemsize
-    for name, column in columns.items():
-        end = -(-end // column.dtype.itemsize) * column.dtype.itemsize
-        names.append(name)
-        formats.append(column.dtype.newbyteorder('>') if is_big_endian(old) else column.dtype)
-        offsets.append(end)
-        end += column.dtype.itemsize
-    layout = {'names': names, 'formats': formats, 'offsets': offsets, 'itemsize': -(-end // 4) * 4}
+    layout = wider_dtype(points.dtype, {name: column.dtype for name, column in columns.items()},
+                         is_big_endian(points.dtype))
     wider = np.zeros(len(points), layout)
-    wider.view(np.uint8).reshape(len(points), wider.dtype.itemsize)[:, :old.itemsize] = \
-        np.ascontiguousarray(points).view(np.uint8).reshape(len(points), old.itemsize)
+    copy_bytes(points, wider)
     for name, column in columns.items():
         wider[name] = column
     return wider
+
+
+def wider_dtype(old: np.dtype, columns: dict[str, np.dtype], big_endian: bool) -> np.dtype:
+    """Return the dtype of one point with `columns` behind it, each at a multiple of its size, in 4-byte steps."""
+    kept = [name for name in old.names if name not in columns]
+    names, formats = list(kept), [old.fields[name][0] for name in kept]
+    offsets, end = [old.fields[name][1] for name in kept], old.itemsize
+    for name, kind in columns.items():
+        end = -(-end // kind.itemsize) * kind.itemsize
+        names.append(name)
+        formats.append(kind.newbyteorder('>') if big_endian else kind)
+        offsets.append(end)
+        end += kind.itemsize
+    return np.dtype({'names': names, 'formats': formats, 'offsets': offsets, 'itemsize': -(-end // 4) * 4})
+
+
+def copy_bytes(points: np.ndarray, wider: np.ndarray) -> None:
+    """Copy all bytes of each point, named or not, to the beginning of the same point in `wider`; both [N].
+
+    As opaque items, which is several times faster than rows of bytes.
+    """
+    as_bytes(wider, points.dtype.itemsize)[...] = as_bytes(points)
+
+
+def as_bytes(points: np.ndarray, size: int | None = None) -> np.ndarray:
+    """Return a view of a contiguous array [N] as opaque items: the first `size` bytes of each point, all by default."""
+    step = points.dtype.itemsize
+    return np.ndarray(len(points), f'V{size or step}', points, 0, (step,))
 
 
 def is_big_endian(dtype: np.dtype) -> bool:

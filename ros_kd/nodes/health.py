@@ -4,43 +4,87 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
+from statistics import fmean, median
 from threading import Lock
 from time import monotonic
+from typing import Callable
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-FAULTS = ('broken layout', 'missing field', 'empty cloud', 'internal error')
-HOUR = 3.6e6  # ms
+from ros_kd.nodes.segment_timing import HOUR, Times
+
+FAULTS = ('broken layout', 'missing field', 'empty cloud', 'out of memory', 'internal error')
 OVERTAKEN, UNWATCHED = 'overtaken by a newer cloud', 'nobody subscribes'
+_PERIODS = 30  # arrivals that the time between clouds is judged by
+_ENOUGH = 5
+
+
+class Silence:
+    """The time without a message, by the time that the node follows and by the wall clock: the shorter of the two.
+
+    A simulation that pauses, is slow, or jumps does not make a sensor silent, nor does one that is fast.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self.end()
+
+    def end(self) -> None:
+        """A message has come."""
+        self._since, self._wall_since = self._seconds(), monotonic()
+
+    def seconds(self) -> float:
+        """Return how long it has lasted."""
+        now = self._seconds()
+        self._since = min(self._since, now)  # time has jumped back
+        return min(now - self._since, monotonic() - self._wall_since)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the node knows besides its counts.
+
+    silent: why no message comes, or empty if one did. unheard: which publishers of the topic it cannot hear. model,
+    checkpoint: what labels. budget_ms: as the parameter.
+    """
+
+    model: str = ''
+    checkpoint: str = ''
+    budget_ms: float = 0.0
+    silent: str = ''
+    unheard: str = ''
 
 
 @dataclass
 class Health:
     """Counts of a running segmenter; may be used from any thread.
 
-    processing_ms: the time from the worker taking the last cloud to its result being published. latency_ms: from its
-    stamp to then. texts: the last message of each kind of fault.
+    times: of the last cloud. latency_ms: from its stamp to its result being published. texts: the last message of each
+    kind of fault.
     """
 
     received: int = 0
     processed: int = 0
     dropped: Counter = field(default_factory=Counter)
     texts: dict[str, str] = field(default_factory=dict)
-    processing_ms: float = 0.0
+    times: Times | None = None
     latency_ms: float = 0.0
     points: int = 0
     without_position: int = 0
-    last_received: float = field(default_factory=monotonic)
+    over_budget: int = 0
+    _arrivals: deque = field(default_factory=lambda: deque(maxlen=_PERIODS))
+    _totals: list[float] = field(default_factory=list)
     _reported: Counter = field(default_factory=Counter)
+    _last: tuple[float, int, int] = field(default_factory=lambda: (monotonic(), 0, 0))
     _lock: Lock = field(default_factory=Lock)
 
     def receive(self) -> None:
         """Count a message."""
         with self._lock:
             self.received += 1
-            self.last_received = monotonic()
+            self._arrivals.append(monotonic())
 
     def drop(self, reason: str, text: str = '') -> bool:
         """Count a message that was not labelled. Return True for the first one of its kind."""
@@ -49,33 +93,63 @@ class Health:
             self.texts[reason] = text
             return self.dropped[reason] == 1
 
-    def process(self, processing_ms: float, latency_ms: float, points: int, without_position: int) -> None:
+    def process(self, times: Times, latency_ms: float, points: int, without_position: int) -> None:
         """Count a message that was labelled."""
         with self._lock:
             self.processed += 1
-            self.processing_ms, self.latency_ms = processing_ms, latency_ms
+            self.times, self.latency_ms = times, latency_ms
             self.points, self.without_position = points, without_position
+            self._totals.append(times.total)
 
-    def silence(self) -> float:
-        """Return the seconds since the last message or the start."""
-        return monotonic() - self.last_received
+    def period_ms(self) -> float:
+        """Return the usual time between the last messages; 0 before there are enough to tell."""
+        arrivals = list(self._arrivals)
+        gaps = [later - earlier for earlier, later in zip(arrivals, arrivals[1:])]
+        return 1e3 * median(gaps) if len(gaps) >= _ENOUGH else 0.0
 
-    def status(self, name: str, checkpoint: str, silent: str) -> DiagnosticStatus:
-        """Return the diagnostic of the time since the last call. silent: why no message comes, or empty if one did."""
+    def status(self, name: str, found: Findings) -> DiagnosticStatus:
+        """Return the diagnostic of the time since the last call."""
         with self._lock:
-            faults = [reason for reason in FAULTS if self.dropped[reason] > self._reported[reason]]
+            budget = found.budget_ms or self.period_ms()
+            totals, self._totals = self._totals, []
+            if budget:
+                self.over_budget += sum(total > budget for total in totals)
+            level, text = self._judge(found, budget, fmean(totals) if totals else 0.0)
             self._reported = Counter(self.dropped)
-            if silent:
-                level, text = DiagnosticStatus.ERROR, silent
-            elif faults:
-                level, text = DiagnosticStatus.WARN, f'{faults[0]}: {self.texts[faults[0]]}'
-            else:
-                level, text = DiagnosticStatus.OK, f'{self.processed} clouds labelled'
-            values = {
-                'received': self.received, 'processed': self.processed, 'processing_ms': f'{self.processing_ms:.1f}',
+            values = {**self._rates(), **self._last_cloud(), 'budget_ms': f'{budget:.1f}' if budget else 'not known yet',
+                      'clouds over budget': self.over_budget, 'model': found.model, 'checkpoint': found.checkpoint,
+                      **{f'dropped: {reason}': count for reason, count in sorted(self.dropped.items())}}
+        return DiagnosticStatus(level=level, name=name, message=text, hardware_id=found.checkpoint,
+                                values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+
+    def _judge(self, found: Findings, budget: float, mean: float) -> tuple[bytes, str]:
+        faults = [reason for reason in FAULTS if self.dropped[reason] > self._reported[reason]]
+        if found.silent:
+            return DiagnosticStatus.ERROR, found.silent
+        if faults:
+            return DiagnosticStatus.WARN, f'{faults[0]}: {self.texts[faults[0]]}'
+        if found.unheard:
+            return DiagnosticStatus.WARN, found.unheard
+        if budget and mean > budget:
+            origin = 'parameter budget_ms' if found.budget_ms else 'the time between clouds'
+            return DiagnosticStatus.WARN, (
+                f'a cloud takes {mean:.0f} ms, the budget is {budget:.0f} ms ({origin}): clouds are left out or late; '
+                'take a faster student, tta:=1 or fewer points')
+        return DiagnosticStatus.OK, f'{self.processed} clouds labelled'
+
+    def _rates(self) -> dict[str, object]:
+        then, received, processed = self._last
+        now = monotonic()
+        self._last = now, self.received, self.processed
+        seconds = max(now - then, 1e-9)
+        return {'received': self.received, 'processed': self.processed,
+                'rate in, 1/s': f'{(self.received - received) / seconds:.1f}',
+                'rate out, 1/s': f'{(self.processed - processed) / seconds:.1f}',
+                'time between clouds, ms': f'{self.period_ms():.1f}'}
+
+    def _last_cloud(self) -> dict[str, object]:
+        if self.times is None:
+            return {}
+        return {**{f'{stage}_ms': f'{getattr(self.times, stage):.1f}' for stage in Times.__dataclass_fields__},
                 'latency_ms': f'{self.latency_ms:.1f}' if 0 <= self.latency_ms < HOUR else 'stamps of another clock',
-                'points': self.points,
-                'points_without_position': self.without_position, 'checkpoint': checkpoint,
-                **{f'dropped: {reason}': count for reason, count in sorted(self.dropped.items())}}
-            return DiagnosticStatus(level=level, name=name, message=text, hardware_id=checkpoint,
-                                    values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+                'points': self.points, 'points_without_position': self.without_position}

@@ -4,20 +4,25 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Mapping, Sequence
 
 import numpy as np
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import PointCloud2, PointField
 
 from ros_kd import clouds
 from ros_kd.nodes import messages
 
 if TYPE_CHECKING:
     from ros_kd.frames import Scan
-    from ros_kd.students.predictor import Predictor
+    from ros_kd.students.predictor import Prediction
+    from ros_kd.taxonomy import Taxonomy
 
+FIELDS = ('label', 'confidence', 'rgb')
 UNSURE_COLOR = (90, 90, 90)
+_UNSURE = clouds.pack_rgb(np.array([UNSURE_COLOR], np.uint8))[0]
+_TINY = np.finfo(np.float32).tiny
 
 
 class Dropped(Exception):
@@ -28,13 +33,13 @@ class Dropped(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """cloud: what to publish. points, without_position: how many there are in all, and how many are not finite."""
+@dataclass(frozen=True, eq=False)
+class SensorCloud:
+    """A cloud as it came: the message, a structured view [N] of its points, and the scan, intensities not yet scaled."""
 
-    cloud: PointCloud2
-    points: int
-    without_position: int
+    message: PointCloud2
+    points: np.ndarray
+    scan: Scan
 
 
 class IntensityScale:
@@ -62,29 +67,8 @@ class IntensityScale:
         return replace(scan, intensity=scan.intensity / np.float32(self._scale))
 
 
-def label_cloud(message: PointCloud2, predictor: Predictor, scale: IntensityScale, min_confidence: float) -> Labelled:
-    """Return the cloud with the fields label (uint8), confidence (float32) and rgb behind its own.
-
-    Header, the bytes of each point and the rows of an organised cloud stay. Points below `min_confidence` keep their
-    label but are grey. Raises Dropped for a cloud that has no points, lacks a field, or whose layout is broken.
-    """
-    from ros_kd.students.inputs import InputError
-    points, scan = _read(message)
-    try:
-        prediction = predictor.predict(scale.normalise(scan))
-    except InputError as error:
-        raise Dropped('missing field', str(error)) from None
-    colors = predictor.info.taxonomy.palette[prediction.label]
-    if min_confidence > 0:
-        colors[prediction.confidence < min_confidence] = UNSURE_COLOR
-    columns = {'label': prediction.label, 'confidence': prediction.confidence, 'rgb': clouds.pack_rgb(colors)}
-    labelled = clouds.append_columns(points, columns)
-    return Labelled(messages.cloud_message(labelled, message.header, max(message.height, 1)), len(points),
-                    int(np.count_nonzero(prediction.confidence == 0)))
-
-
-def _read(message: PointCloud2) -> tuple[np.ndarray, Scan]:
-    """Return the points' records [N] and the scan with intensities as the sensor gives them."""
+def read_cloud(message: PointCloud2) -> SensorCloud:
+    """Return the cloud's points and scan. Raises Dropped if it has no points, lacks a field, or its layout is broken."""
     try:
         points = clouds.records(message)
         if len(points) == 0:
@@ -93,7 +77,64 @@ def _read(message: PointCloud2) -> tuple[np.ndarray, Scan]:
         if missing:
             raise Dropped('missing field',
                           f'the cloud has no field {missing}; its fields are {list(points.dtype.names)}')
-        stamp = messages.from_time(message.header.stamp)
-        return points, clouds.scan_from_records(points, stamp, message.header.frame_id, intensity_scale=1.0)
+        scan = clouds.scan_from_records(points, messages.from_time(message.header.stamp), message.header.frame_id,
+                                        intensity_scale=1.0, columns=('intensity',))
+        return SensorCloud(message, points, scan)
     except ValueError as error:
         raise Dropped('broken layout', str(error)) from None
+
+
+def packed_palette(taxonomy: Taxonomy) -> np.ndarray:
+    """Return the packed colour of each class id, float32 [256]."""
+    return clouds.pack_rgb(taxonomy.palette[:256])
+
+
+def label_columns(prediction: Prediction, palette: np.ndarray, fields: Sequence[str],
+                  min_confidence: float) -> dict[str, np.ndarray]:
+    """Return the columns [N] of `fields`, in the order of FIELDS: label uint8, confidence float32, rgb packed float32.
+
+    palette: as packed_palette. Points below `min_confidence`, and those without a label (confidence 0), are grey.
+    """
+    columns = {'label': prediction.label, 'confidence': prediction.confidence}
+    if 'rgb' in fields:
+        columns['rgb'] = palette[prediction.label]
+        np.copyto(columns['rgb'], _UNSURE, where=prediction.confidence < max(min_confidence, _TINY))
+    return {name: columns[name] for name in FIELDS if name in fields}
+
+
+def labelled_message(cloud: SensorCloud, columns: Mapping[str, np.ndarray]) -> PointCloud2:
+    """Return the cloud with `columns` [N] behind its own fields; header, rows and the bytes of each point stay."""
+    height = max(int(cloud.message.height), 1)
+    return _message(cloud, clouds.as_bytes(cloud.points), columns, height,
+                    dense=bool(np.isfinite(cloud.scan.points).all()))
+
+
+def kept_points(prediction: Prediction, dropped: np.ndarray, min_confidence: float) -> np.ndarray:
+    """Return the rows int64 [M] that have a label, not one of `dropped` (bool [256]), at least that confident."""
+    keep = ~dropped[prediction.label]
+    keep &= prediction.confidence >= max(min_confidence, _TINY)
+    return np.flatnonzero(keep)
+
+
+def filtered_message(cloud: SensorCloud, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> PointCloud2:
+    """Return the points `rows` as one row, with `columns` [N] behind their own fields; the header stays."""
+    return _message(cloud, clouds.as_bytes(cloud.points)[rows], {name: column[rows] for name, column in columns.items()},
+                    1, dense=True)
+
+
+def _message(cloud: SensorCloud, points: np.ndarray, columns: Mapping[str, np.ndarray], height: int,
+             dense: bool) -> PointCloud2:
+    """Write points (opaque [M]) and columns [M] straight into a message's own buffer."""
+    source, old = cloud.message, cloud.points.dtype
+    layout = clouds.wider_dtype(old, {name: column.dtype for name, column in columns.items()}, source.is_bigendian)
+    data = array('B', [0]) * (len(points) * layout.itemsize)
+    wider = np.ndarray(len(points), layout, data)
+    clouds.as_bytes(wider, old.itemsize)[...] = points
+    for name, column in columns.items():
+        wider[name] = column
+    width = len(points) // height
+    fields = [field for field in source.fields if field.name not in columns]
+    fields += [PointField(name=name, offset=offset, datatype=datatype, count=count)
+               for name, offset, datatype, count in clouds.point_fields(layout) if name in columns]
+    return PointCloud2(header=source.header, height=height, width=width, fields=fields, data=data, is_dense=dense,
+                       is_bigendian=source.is_bigendian, point_step=layout.itemsize, row_step=layout.itemsize * width)

@@ -13,7 +13,6 @@ from typing import Sequence
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -159,9 +158,8 @@ class Overlay(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
-    def work(self, executor: Executor, stop: threading.Event) -> int:
+    def work(self, spinner: Spinner, stop: threading.Event) -> int:
         """Run until `stop` is set; return 0."""
-        spinner = Spinner(executor, self.get_logger())
         while not stop.is_set():
             spinner.spin(0.1)
         return 0

@@ -13,7 +13,6 @@ from typing import Callable, Sequence
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.serialization import deserialize_message
 from rclpy.task import Future
@@ -27,7 +26,7 @@ from ros_kd.nodes.paired_stream import PairedStream
 from ros_kd.nodes.record_health import recorder_status
 from ros_kd.nodes.record_parameters import NEXT, declare_record
 from ros_kd.nodes.recording_session import Session, check_output
-from ros_kd.nodes.running import explained, run_job
+from ros_kd.nodes.running import answer_refusals, explained, run_job
 from ros_kd.nodes.spinning import Spinner
 from ros_kd.nodes.stream_parameters import declare_stream
 
@@ -46,6 +45,7 @@ class Recorder(LifecycleNode):
 
     def __init__(self, **options) -> None:
         super().__init__('record', **options)
+        answer_refusals(self)
         self._stream_parameters, self.parameters = declare_stream(self), declare_record(self)
         check_output(self.parameters.output)
         self._motion = EgoMotion(self, self._stream_parameters.fixed_frame, self._stream_parameters.base_frame,
@@ -223,9 +223,8 @@ class Recorder(LifecycleNode):
 
     # ---- the run
 
-    def work(self, executor: Executor, stop: threading.Event) -> int:
+    def work(self, spinner: Spinner, stop: threading.Event) -> int:
         """Run until `stop` is set, `max_pairs` are recorded or the disk ends it; return 1 if anything failed."""
-        spinner = Spinner(executor, self.get_logger())
         if self.parameters.autostart and not self._begin():
             return 1
         while not stop.is_set() and not (self._session is not None and self._session.ended()):

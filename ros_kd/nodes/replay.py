@@ -14,7 +14,6 @@ import numpy as np
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
-from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -31,6 +30,7 @@ from ros_kd.label_sets import get_taxonomy
 from ros_kd.nodes import messages, topics
 from ros_kd.nodes.qos import LATCHED
 from ros_kd.nodes.running import declare, run_job
+from ros_kd.nodes.spinning import Spinner
 from ros_kd.nodes.timeline import Event, LabelImages, laps, static_extrinsics, velocity
 from ros_kd.taxonomy import Taxonomy
 
@@ -200,24 +200,24 @@ class Replay(Node):
 
     # ---- the run
 
-    def work(self, executor: Executor, stop: threading.Event) -> int:
+    def work(self, spinner: Spinner, stop: threading.Event) -> int:
         """Publish until the dataset ends (never, with `loop`) or `stop` is set; return the exit status."""
-        self._wait_for_subscribers(executor, stop)
+        self._wait_for_subscribers(spinner, stop)
         begin, begin_stamp = time.monotonic(), time.time_ns()
         scans, first = 0, None
         for event in prefetched(laps(self._dataset, self._loop), stop):
             first = event.stamp if first is None else first
             elapsed = int((event.stamp - first) / self._rate)
-            if not self._sleep_until(begin + elapsed * 1e-9, executor, stop):
+            if not self._sleep_until(begin + elapsed * 1e-9, spinner, stop):
                 break
             self._publish(event, begin_stamp + elapsed if self._stamps == 'now' else event.stamp)
             scans += event.rank == 2
         if not stop.is_set():
-            self._flush(executor, stop)
+            self._flush(spinner, stop)
         self._report(scans)
         return 0
 
-    def _wait_for_subscribers(self, executor: Executor, stop: threading.Event) -> None:
+    def _wait_for_subscribers(self, spinner: Spinner, stop: threading.Event) -> None:
         sensors = [output for topic, output in self._outputs.items()
                    if output.msg_type in (PointCloud2, CompressedImage, Image) and not topic.endswith('/labels')]
         deadline, heard = time.monotonic() + self._wait, False
@@ -228,21 +228,21 @@ class Replay(Node):
                 say = self.get_logger().info if heard else self.get_logger().warning
                 say(f'starting although nobody subscribed to {[output.topic_name for output in lonely]}')
                 break
-            if not self._sleep_until(min(deadline, time.monotonic() + 0.05), executor, stop):
+            if not self._sleep_until(min(deadline, time.monotonic() + 0.05), spinner, stop):
                 return
         # A reader that has found its points may still be waiting for calibration, transforms and the like.
-        self._sleep_until(time.monotonic() + (0.5 if self._wait else 0.0), executor, stop)
+        self._sleep_until(time.monotonic() + (0.5 if self._wait else 0.0), spinner, stop)
 
-    def _sleep_until(self, due: float, executor: Executor, stop: threading.Event) -> bool:
+    def _sleep_until(self, due: float, spinner: Spinner, stop: threading.Event) -> bool:
         while not stop.is_set() and (left := due - time.monotonic()) > 0:
-            executor.spin_once(timeout_sec=min(left, 0.1))
+            spinner.spin(min(left, 0.1))
         return not stop.is_set()
 
-    def _flush(self, executor: Executor, stop: threading.Event) -> None:
+    def _flush(self, spinner: Spinner, stop: threading.Event) -> None:
         deadline = time.monotonic() + ACKNOWLEDGE
         for output in self.publishers:
             output.wait_for_all_acked(Duration(seconds=max(deadline - time.monotonic(), 0.0)))
-        self._sleep_until(time.monotonic() + LINGER, executor, stop)
+        self._sleep_until(time.monotonic() + LINGER, spinner, stop)
 
     def _report(self, scans: int) -> None:
         self.get_logger().info(f'published {scans} scans of {self._dataset.name}')

@@ -68,7 +68,7 @@ class ReportNode(Node):
         self._listener = TransformListener(self._tf, self)
         self.create_subscription(String, 'segment/label_info', self._on_taxonomy, LATCHED)
         self.create_subscription(String, topics.LABEL_INFO, self._on_truth, LATCHED)
-        self.create_subscription(Float64, 'segment/debug/processing_time_ms', self._on_latency, 10)
+        self.create_subscription(Float64, 'segment/debug/processing_time_ms/total', self._on_latency, 10)
         self.create_subscription(PointCloud2, 'segment/points', self._on_cloud, 10)
         for camera in self._images:
             self.create_subscription(CameraInfo, topics.camera_info(camera),

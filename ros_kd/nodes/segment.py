@@ -5,81 +5,70 @@
 from __future__ import annotations
 
 import traceback
-from pathlib import Path
 from threading import Event
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
-from std_msgs.msg import Float64, String
-from visualization_msgs.msg import MarkerArray
 
-from ros_kd.nodes import messages
-from ros_kd.nodes.health import OVERTAKEN, UNWATCHED, Health
-from ros_kd.nodes.labelled_cloud import Dropped, IntensityScale, label_cloud
+from ros_kd.nodes import clock
+from ros_kd.nodes.health import OVERTAKEN, UNWATCHED, Findings, Health, Silence
+from ros_kd.nodes.labelled_cloud import Dropped, IntensityScale, read_cloud
 from ros_kd.nodes.latest import LatestOnly
-from ros_kd.nodes.legend import legend_message, vision_label_info
-from ros_kd.nodes.qos import LATCHED
-from ros_kd.nodes.running import explained, run_job
-from ros_kd.nodes.segment_parameters import declare_parameters
-from ros_kd.nodes.silence import explain_silence
-
-SHIPPED = 'students/simulated.safetensors'
+from ros_kd.nodes.running import answer_refusals, explained, run_job
+from ros_kd.nodes.segment_model import Model, load_model
+from ros_kd.nodes.segment_outputs import Outputs
+from ros_kd.nodes.segment_parameters import declare_parameters, updated
+from ros_kd.nodes.segment_reload import Reload
+from ros_kd.nodes.segment_timing import Times
+from ros_kd.nodes.silence import explain_silence, explain_unheard
+from ros_kd.nodes.spinning import Spinner
 
 
 class SegmentNode(LifecycleNode):
-    """Publishes ~/points, ~/label_info, ~/legend, ~/debug/processing_time_ms and /diagnostics.
+    """Publishes the topics of `Outputs` and /diagnostics; service ~/reload takes the checkpoint that is named now.
 
     Configuring loads the checkpoint; while active, clouds are labelled one at a time, always the newest.
     """
 
     def __init__(self, **options) -> None:
         super().__init__('segment', **options)
+        answer_refusals(self)
         self.settings = declare_parameters(self)
+        self.add_on_set_parameters_callback(self._set_parameters)
         self.health = Health()
-        self._predictor = self._scale = self._worker = self._subscription = None
-        self._checkpoint, self._legend_frame, self._was_silent = '', None, False
+        self._model: Model | None = None
+        self._outputs: Outputs | None = None
+        self._scale = self._worker = self._subscription = self._silence = self._timer = None
+        self._said: set[str] = set()
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._timer = None
+        self._reload = Reload(self, lambda: load_model(self.settings), self._take)
+
+    # ---- lifecycle
 
     @explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the checkpoint and offer the topics; fail with a message if it cannot be used."""
-        path = find_checkpoint(self.settings.checkpoint)
-        from ros_kd.students.predictor import Predictor  # torch: the node starts, and says so, without it
-        self._predictor = Predictor.load(path, self.settings.device, self.settings.backend)
-        info, self._checkpoint = self._predictor.info, str(path)
+        self._model = load_model(self.settings)
         self._scale = IntensityScale(self.settings.intensity_scale, self.get_logger().info)
-        self._points = self.create_lifecycle_publisher(PointCloud2, '~/points', QoSProfile(depth=1))
-        self._time = self.create_lifecycle_publisher(Float64, '~/debug/processing_time_ms', QoSProfile(depth=10))
-        self._legend = self.create_lifecycle_publisher(MarkerArray, '~/legend', LATCHED)
-        self._label_info = self.create_publisher(String, '~/label_info', LATCHED)
-        self._label_info.publish(messages.label_info_message(info.taxonomy))
-        self._publish_vision_info(info.taxonomy)
-        self.get_logger().info(
-            f'{path}: {info.architecture} with {sum(name is not None for name in info.taxonomy.names)} classes of '
-            f'"{info.taxonomy.name}", voxels of {info.inputs.voxel_size} m, on {self._predictor.device}'
-            + ''.join(f'; {score.metric} {score.value:.3f} on {score.data}' for score in info.scores))
+        self._outputs = Outputs(self, self._model.taxonomy)
+        self.get_logger().info(self._model.line())
         return TransitionCallbackReturn.SUCCESS
-
-    def _publish_vision_info(self, taxonomy) -> None:
-        self._vision_info = None
-        message = vision_label_info(taxonomy)
-        if message is not None:
-            self._vision_info = self.create_publisher(type(message), '~/label_info/vision', LATCHED)
-            self._vision_info.publish(message)
 
     @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to listen."""
-        self.health = Health()
-        self._legend_frame, self._was_silent = None, False
+        self.health, self._silence = Health(), Silence(lambda: clock.seconds(self))
+        self._said.clear()
+        self._outputs.forget_frames()
         self._worker = LatestOnly(self._label, 'segment')
         reliability = ReliabilityPolicy[self.settings.reliability.upper()]
         qos = QoSProfile(depth=self.settings.depth, reliability=reliability)
@@ -87,21 +76,20 @@ class SegmentNode(LifecycleNode):
         self._timer = self.create_timer(1.0, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME))
         return super().on_activate(state)
 
+    @explained
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop to listen, after the cloud in work."""
         self._stop()
         return super().on_deactivate(state)
 
+    @explained
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Forget the checkpoint."""
-        for publisher in (self._points, self._time, self._legend):
-            self.destroy_lifecycle_publisher(publisher)
-        for publisher in (self._label_info, self._vision_info):
-            if publisher is not None:
-                self.destroy_publisher(publisher)
-        self._predictor = None
+        self._outputs.destroy()
+        self._outputs = self._model = None
         return TransitionCallbackReturn.SUCCESS
 
+    @explained
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop to listen."""
         self._stop()
@@ -114,82 +102,107 @@ class SegmentNode(LifecycleNode):
             self._worker.stop()
             self._subscription = self._worker = self._timer = None
 
-    def work(self, executor: Executor, stop: Event) -> int:
+    def work(self, spinner: Spinner, stop: Event) -> int:
         """Run until `stop` is set; return 1 if the node could not start by itself."""
         if self.settings.autostart:
             for step in (self.trigger_configure, self.trigger_activate):
                 if step() != TransitionCallbackReturn.SUCCESS:
                     return 1
         while not stop.is_set():
-            executor.spin_once(timeout_sec=0.1)
+            spinner.spin(0.1)
         return 0
 
     def destroy_node(self) -> None:
-        """Stop the worker before what it publishes on goes."""
+        """Stop the threads before what they use goes."""
         self._stop()
+        self._reload.close()
         super().destroy_node()
+
+    # ---- clouds
 
     def _receive(self, message: PointCloud2) -> None:
         self.health.receive()
-        if self._legend_frame != message.header.frame_id:
-            self._legend_frame = message.header.frame_id
-            self._legend.publish(legend_message(self._predictor.info.taxonomy, self._legend_frame))
-        if self._points.get_subscription_count() == 0:
+        self._silence.end()
+        self._outputs.show_legend(message.header.frame_id)
+        if not self._outputs.watched():
             self.health.drop(UNWATCHED)
         elif not self._worker.put(message):
             self.health.drop(OVERTAKEN)
 
     def _label(self, message: PointCloud2) -> None:
         """Runs in the worker's thread: whatever a cloud holds must not end it."""
-        start = perf_counter()
         try:
-            result = label_cloud(message, self._predictor, self._scale, self.settings.min_confidence)
-            self._points.publish(result.cloud)
+            self._publish_labels(message)
         except Dropped as error:
             self._drop(error.reason, str(error))
-            return
         except Exception as error:
             self._drop('internal error', f'{type(error).__name__}: {error}', traceback.format_exc())
-            return
-        elapsed = (perf_counter() - start) * 1e3
+
+    def _publish_labels(self, message: PointCloud2) -> None:
+        model, settings, begin = self._model, self.settings, perf_counter()
+        cloud = read_cloud(message)
+        scan = self._scale.normalise(cloud.scan)
+        read = perf_counter()
+        prediction = model.predict(scan)
+        predicted = perf_counter()
+        self._outputs.publish(cloud, prediction, model, settings)
+        end = perf_counter()
+        stages = getattr(prediction, 'times', None) or SimpleNamespace(prepare=0.0, network=predicted - read, assign=0.0)
+        times = Times(*(1e3 * seconds for seconds in (read - begin, stages.prepare, stages.network, stages.assign,
+                                                      end - predicted, end - begin)))
         stamp = Time.from_msg(message.header.stamp, self.get_clock().clock_type)
         latency = (self.get_clock().now() - stamp).nanoseconds * 1e-6
-        self.health.process(elapsed, latency, result.points, result.without_position)
-        self._time.publish(Float64(data=elapsed))
+        self._outputs.times.publish(times, latency)
+        self.health.process(times, latency, len(scan), int((prediction.confidence == 0).sum()))
 
     def _drop(self, reason: str, text: str, details: str = '') -> None:
         if self.health.drop(reason, text):
             self.get_logger().error(f'cloud dropped ({reason}): {text}\n{details}'.rstrip() +
                                     '\nFurther ones of this kind are counted on /diagnostics only.')
 
+    # ---- changes
+
+    def _set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        try:
+            settings = updated(self.settings, parameters)
+            if self._model is not None:
+                self._model.dropped(settings.drop_classes)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.settings = settings
+        return SetParametersResult(successful=True)
+
+    def _take(self, model: Model) -> None:
+        """Label with another checkpoint from the next cloud on. Raises ValueError if it cannot be used now."""
+        if self._outputs is None:
+            raise ValueError('the node is not configured: configuring loads the checkpoint')
+        model.dropped(self.settings.drop_classes)
+        self._outputs.announce(model.taxonomy)
+        self._model = model
+
+    # ---- what the user gets to know
+
     def _diagnose(self) -> None:
+        topic, qos = self._subscription.topic_name, self._subscription.qos_profile
         silent, timeout = '', self.settings.input_timeout
-        if timeout > 0 and self.health.silence() > timeout:
-            silent = f'no message within {timeout:g} s: ' + explain_silence(
-                self, self._subscription.topic_name, requested=self._subscription.qos_profile.reliability)
-            if not self._was_silent:
-                self.get_logger().warning(silent)
-        self._was_silent = bool(silent)
-        message = DiagnosticArray()
+        if self.get_clock().ros_time_is_active and self.get_clock().now().nanoseconds == 0:
+            silent = 'the parameter use_sim_time is set, but no time has come on /clock'
+        elif timeout > 0 and self._silence.seconds() > timeout:
+            silent = f'no message within {timeout:g} s: ' + explain_silence(self, topic, requested=qos.reliability)
+        unheard = explain_unheard(self, topic, requested=qos.reliability)
+        self._warn_once(silent, unheard)
+        found = Findings(self._model.predictor.description, str(self._model.path), self.settings.budget_ms, silent,
+                         unheard)
+        message = DiagnosticArray(status=[self.health.status(f'{self.get_fully_qualified_name()}: points', found)])
         message.header.stamp = self.get_clock().now().to_msg()
-        message.status = [self.health.status(f'{self.get_fully_qualified_name()}: points', self._checkpoint, silent)]
         self._diagnostics.publish(message)
 
-
-def find_checkpoint(path: str) -> Path:
-    """Return the checkpoint that was asked for, or the shipped one. Raises ValueError saying how to make one."""
-    if path:
-        return Path(path)
-    try:
-        from ament_index_python.packages import get_package_share_directory
-        shipped = Path(get_package_share_directory('ros_kd')) / SHIPPED
-    except (ImportError, LookupError, OSError):  # no ROS index, not installed, or AMENT_PREFIX_PATH is not set
-        shipped = Path(SHIPPED)
-    if shipped.is_file():
-        return shipped
-    raise ValueError(f'no checkpoint: the parameter "checkpoint" is empty and there is no student at {shipped}. Name '
-                     'one with checkpoint:=FILE.safetensors; "make demo" makes one in minutes, "python -m training" '
-                     'one from your own recordings')
+    def _warn_once(self, *texts: str) -> None:
+        """Log what is new; what has passed is news when it comes again."""
+        for text in texts:
+            if text and text not in self._said:
+                self.get_logger().warning(text)
+        self._said = set(texts)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -24,11 +24,8 @@ def explain_silence(node: Node, topic: str, kinds: tuple[str, ...] = (CLOUD,),
     """
     wanted = ' or '.join(kinds)
     ends = node.get_publishers_info_by_topic(topic)
-    others = [end.topic_type for end in ends if end.topic_type not in kinds]
-    if others:
-        return f'{topic} is published as {others[0]}, expected {wanted}'
     if ends:
-        return _explain_publishers(topic, ends, requested)
+        return explain_unheard(node, topic, kinds, requested) or _explain_heard(topic, ends)
     graph = published(node)
     own = node.get_fully_qualified_name() + '/'
     similar = [f'{name} ({end.qos_profile.reliability.name.lower().replace("_", " ")})'
@@ -42,11 +39,24 @@ def explain_silence(node: Node, topic: str, kinds: tuple[str, ...] = (CLOUD,),
             'running, with the same ROS_DOMAIN_ID?')
 
 
-def _explain_publishers(topic: str, ends: list, requested: ReliabilityPolicy | None) -> str:
-    lossy = [end.node_name for end in ends if end.qos_profile.reliability != ReliabilityPolicy.RELIABLE]
+def explain_unheard(node: Node, topic: str, kinds: tuple[str, ...] = (CLOUD,),
+                    requested: ReliabilityPolicy | None = None) -> str:
+    """Say which publishers of a topic a subscription to `kinds` cannot hear, and why; '' if it hears all."""
+    ends = node.get_publishers_info_by_topic(topic)
+    others = [end for end in ends if end.topic_type not in kinds]
+    if others:
+        return f'{topic} is published as {others[0].topic_type} by {_names(others)}, expected {" or ".join(kinds)}'
+    lossy = [end for end in ends if end.qos_profile.reliability != ReliabilityPolicy.RELIABLE]
     if requested == ReliabilityPolicy.RELIABLE and lossy:
-        return (f'{topic} is published best effort by {", ".join(lossy)}, which a reliable subscription does not get: '
+        return (f'{topic} is published best effort by {_names(lossy)}, which a reliable subscription does not get: '
                 'set the reliability parameter to best_effort')
-    names = ', '.join(end.node_name for end in ends)
-    return (f'{topic} has {len(ends)} publisher(s) ({names}), but nothing arrives: is it paused, or are its messages '
-            'larger than the transport takes (config/fastdds.xml)?')
+    return ''
+
+
+def _explain_heard(topic: str, ends: list) -> str:
+    return (f'{topic} has {len(ends)} publisher(s) ({_names(ends)}), but nothing arrives: is it paused, or are its '
+            'messages larger than the transport takes (config/fastdds.xml)?')
+
+
+def _names(ends: list) -> str:
+    return ', '.join(end.node_name for end in ends)

@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
-from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
@@ -30,6 +29,7 @@ from ros_kd.frames import Scan
 from ros_kd.nodes import messages, topics
 from ros_kd.nodes.qos import LATCHED
 from ros_kd.nodes.running import declare, run_job
+from ros_kd.nodes.spinning import Spinner
 from ros_kd.nodes.timeline import velocity
 from ros_kd.world.camera import Exposure
 from ros_kd.world.meshes import TAXONOMY
@@ -177,15 +177,15 @@ class Sim(Node):
 
     # ---- the run
 
-    def work(self, executor: Executor, stop: threading.Event) -> int:
+    def work(self, spinner: Spinner, stop: threading.Event) -> int:
         """Drive until the end (never, with neither `duration` nor `frames`) or until `stop` is set; return 0."""
         pool = ThreadPoolExecutor(self._workers)
         for _ in range(self._workers):
             self._idle.put(Worker(self._seed, self._rig))
         try:
-            self._wait_for_subscribers(executor, stop)
+            self._wait_for_subscribers(spinner, stop)
             while not stop.is_set():
-                self._drive(pool, executor, stop)
+                self._drive(pool, spinner, stop)
                 if not self._loop:
                     break
         finally:
@@ -196,19 +196,19 @@ class Sim(Node):
             deadline = time.monotonic() + ACKNOWLEDGE
             for output in self.publishers:
                 output.wait_for_all_acked(Duration(seconds=max(deadline - time.monotonic(), 0.0)))
-            self._sleep_until(time.monotonic() + LINGER, executor, stop)
+            self._sleep_until(time.monotonic() + LINGER, spinner, stop)
         return 0
 
-    def _drive(self, pool: ThreadPoolExecutor, executor: Executor, stop: threading.Event) -> None:
+    def _drive(self, pool: ThreadPoolExecutor, spinner: Spinner, stop: threading.Event) -> None:
         dues = limited(schedule(self._rig, self._start), self._frames, self._duration)
         previous, clock, first, begin = None, time.monotonic(), None, time.monotonic()
         for due, future in _ahead(pool, self._measure, dues):
             while not future.done() and not stop.is_set():
-                executor.spin_once(timeout_sec=0.02)
+                spinner.spin(0.02)
             if previous is not None:
                 # Measured from the last message, not from the start: time lost on rendering is not caught up.
                 clock = max(clock + (due.moment - previous) * 1e-9 / self._rate, time.monotonic() - 0.05)
-            if not self._sleep_until(clock, executor, stop):
+            if not self._sleep_until(clock, spinner, stop):
                 future.cancel()
                 return
             self._publish(due, future.result())
@@ -216,18 +216,18 @@ class Sim(Node):
         if first is not None:
             self.get_logger().info(f'drove {(previous - first) * 1e-9:.1f} s in {time.monotonic() - begin:.1f} s')
 
-    def _wait_for_subscribers(self, executor: Executor, stop: threading.Event) -> None:
+    def _wait_for_subscribers(self, spinner: Spinner, stop: threading.Event) -> None:
         sensors, deadline = [self._points, *self._images.values()], time.monotonic() + self._wait
         while not all(output.get_subscription_count() for output in sensors) and time.monotonic() < deadline:
-            if not self._sleep_until(min(deadline, time.monotonic() + 0.05), executor, stop):
+            if not self._sleep_until(min(deadline, time.monotonic() + 0.05), spinner, stop):
                 return
         # A reader that has found its points may still be waiting for calibration, transforms and the like.
-        self._sleep_until(time.monotonic() + (0.5 if self._wait else 0.0), executor, stop)
+        self._sleep_until(time.monotonic() + (0.5 if self._wait else 0.0), spinner, stop)
 
     @staticmethod
-    def _sleep_until(due: float, executor: Executor, stop: threading.Event) -> bool:
+    def _sleep_until(due: float, spinner: Spinner, stop: threading.Event) -> bool:
         while not stop.is_set() and (left := due - time.monotonic()) > 0:
-            executor.spin_once(timeout_sec=min(left, 0.1))
+            spinner.spin(min(left, 0.1))
         return not stop.is_set()
 
 

@@ -7,12 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64, String
@@ -36,14 +43,16 @@ XYZI = [(name, '<f4') for name in ('x', 'y', 'z', 'intensity')]
 class Segmenter:
     """The node in its own process, with what it says."""
 
-    def __init__(self, folder, domain, *parameters):
+    def __init__(self, folder, domain, *parameters, remap=(), before=''):
+        """before: Python that the process runs first."""
         self.log_file = folder / 'log.txt'
         arguments = [item for parameter in parameters for item in ('-p', parameter)]
+        arguments += [item for rule in remap for item in ('-r', rule)]
         environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(folder), 'OMP_NUM_THREADS': '1',
                        'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
         with self.log_file.open('w') as file:
             self.process = subprocess.Popen(
-                [sys.executable, '-c', 'import sys; from ros_kd.nodes.segment import main; sys.exit(main())',
+                [sys.executable, '-c', f'{before}\nimport sys\nfrom ros_kd.nodes.segment import main\nsys.exit(main())',
                  '--ros-args', *arguments], env=environment, stdout=file, stderr=file, cwd=folder)
 
     @property
@@ -59,20 +68,62 @@ class Segmenter:
         return self.process.wait(20)
 
 
-class Vehicle(Node):
-    """Publishes clouds and keeps what the segmenter publishes."""
+@contextmanager
+def segmenter(folder, domain, *parameters, **options):
+    """A segmenter that must end in order."""
+    node = Segmenter(folder, domain, *parameters, **options)
+    try:
+        yield node
+        assert node.stop() == 0, node.log
+    finally:
+        node.process.kill()
 
-    def __init__(self, context):
-        super().__init__('vehicle', context=context)
+
+@contextmanager
+def vehicle_on(domain, namespace=''):
+    """A vehicle in the test's own process."""
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = Vehicle(context, namespace)
+    try:
+        yield node
+    finally:
+        node.destroy_node()
+        context.try_shutdown()
+
+
+@contextmanager
+def stranger_on(domain, kind, topic, qos=10):
+    """A publisher of another node, in a participant of its own: Fast DDS takes one type a topic in each."""
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = rclpy.create_node('stranger', context=context)
+    try:
+        yield node.create_publisher(kind, topic, qos)
+    finally:
+        node.destroy_node()
+        context.try_shutdown()
+
+
+class Vehicle(Node):
+    """Publishes clouds and keeps what the segmenter publishes. namespace: of clouds and segmenter, '' or '/name'."""
+
+    def __init__(self, context, namespace=''):
+        super().__init__('vehicle', context=context, namespace=namespace)
+        self.segment = f'{namespace}/segment'
         self.labelled, self.infos, self.legends, self.times, self.diagnostics = [], [], [], [], []
         self.publisher = self.create_publisher(PointCloud2, 'points', 10)
         self.executor_ = SingleThreadedExecutor(context=context)
         self.executor_.add_node(self)
-        self.create_subscription(PointCloud2, '/segment/points', self.labelled.append, 10)
-        self.create_subscription(String, '/segment/label_info', self.infos.append, LATCHED)
-        self.create_subscription(MarkerArray, '/segment/legend', self.legends.append, LATCHED)
-        self.create_subscription(Float64, '/segment/debug/processing_time_ms', self.times.append, 10)
+        self.watch()
+        self.create_subscription(String, f'{self.segment}/label_info', self.infos.append, LATCHED)
+        self.create_subscription(MarkerArray, f'{self.segment}/legend', self.legends.append, LATCHED)
+        self.create_subscription(Float64, f'{self.segment}/debug/processing_time_ms/total', self.times.append, 10)
         self.create_subscription(DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
+
+    def watch(self):
+        """Listen to the labelled cloud."""
+        self.watching = self.create_subscription(PointCloud2, f'{self.segment}/points', self.labelled.append, 10)
 
     def wait_for(self, condition, what, seconds=30.0):
         end = time.monotonic() + seconds
@@ -81,7 +132,7 @@ class Vehicle(Node):
             self.executor_.spin_once(timeout_sec=0.05)
 
     def connect(self):
-        self.wait_for(lambda: self.publisher.get_subscription_count() and self.count_publishers('/segment/points'),
+        self.wait_for(lambda: self.publisher.get_subscription_count() and self.count_publishers(f'{self.segment}/points'),
                       'segmenter')
         self.wait_for(lambda: self.infos, 'label_info')
         return self
@@ -93,11 +144,42 @@ class Vehicle(Node):
         self.wait_for(lambda: len(self.labelled) > before, 'labelled cloud')
         return self.labelled[-1]
 
+    def listen(self, kind, topic, qos=10):
+        """Return the list that messages of a topic of the segmenter are added to, once it is heard."""
+        heard = []
+        subscription = self.create_subscription(kind, f'{self.segment}/{topic}', heard.append, qos)
+        self.wait_for(lambda: self.count_publishers(subscription.topic_name), topic)
+        return heard
+
+    def call(self, kind, service, request, seconds=30.0):
+        """Return the answer of a service of the segmenter."""
+        client = self.create_client(kind, f'{self.segment}/{service}')
+        self.wait_for(client.service_is_ready, service)
+        future = client.call_async(request)
+        self.wait_for(future.done, f'answer of {service}', seconds)
+        self.destroy_client(client)
+        return future.result()
+
+    def set(self, **values):
+        """Set parameters of the segmenter; return the reason why they are refused, or ''."""
+        parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+        request = SetParametersAtomically.Request(parameters=parameters)
+        result = self.call(SetParametersAtomically, 'set_parameters_atomically', request).result
+        assert result.successful == (not result.reason)
+        return result.reason
+
+    def change(self, transition):
+        """Ask for a transition of the lifecycle; return whether it was made."""
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return self.call(ChangeState, 'change_state', request).success
+
     def values(self):
-        """Return the newest diagnostic and its values."""
-        if not self.diagnostics:
+        """Return the newest diagnostic of the segmenter and its values."""
+        own = [status for array in self.diagnostics for status in array.status
+               if status.name == f'{self.segment}: points']
+        if not own:
             return None, {}
-        status = self.diagnostics[-1].status[0]
+        status = own[-1]
         return status, {pair.key: pair.value for pair in status.values}
 
 

@@ -61,7 +61,7 @@ def test_labelled_clouds_become_a_page_with_scores_and_pictures(tmp_path):
         camera = Camera(96, 54, np.array([[60, 0, 48], [0, 60, 27], [0, 0, 1.0]]))
         image = cv2.imencode('.png', np.full((54, 96, 3), 90, np.uint8))[1].tobytes()
         ends = [node.create_publisher(kind, topic, 10) for kind, topic in (
-            (PointCloud2, 'segment/points'), (Float64, 'segment/debug/processing_time_ms'),
+            (PointCloud2, 'segment/points'), (Float64, 'segment/debug/processing_time_ms/total'),
             (CompressedImage, 'front/image/compressed'), (CameraInfo, 'front/camera_info'))]
         deadline = time.monotonic() + 60
         while not all(end.get_subscription_count() for end in ends):

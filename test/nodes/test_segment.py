@@ -12,20 +12,17 @@ import pytest
 pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make setup')
 torch = pytest.importorskip('torch')
 
-import rclpy  # noqa: E402
-from lifecycle_msgs.msg import Transition  # noqa: E402
-from lifecycle_msgs.srv import ChangeState  # noqa: E402
-from rclpy.context import Context  # noqa: E402
-from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
-from segmenter import INFO, XYZI, Segmenter, Vehicle, cloud, expected, random_points  # noqa: E402
+from sensor_msgs.msg import PointField  # noqa: E402
+from segmenter import (  # noqa: E402
+    INFO, XYZI, Segmenter, cloud, expected, random_points, segmenter, vehicle_on)
 
 from ros_kd import clouds  # noqa: E402
 from ros_kd.nodes import messages  # noqa: E402
-from ros_kd.nodes.segment import find_checkpoint  # noqa: E402
+from ros_kd.nodes.segment_model import find_checkpoint  # noqa: E402
 from ros_kd.students.checkpoint import save_checkpoint  # noqa: E402
 from ros_kd.taxonomy import Taxonomy  # noqa: E402
 
-DOMAIN, LIFECYCLE_DOMAIN = 61, 62
+DOMAIN = 61
 
 
 @pytest.fixture(scope='module')
@@ -34,26 +31,18 @@ def checkpoint(tmp_path_factory):
     return save_checkpoint(tmp_path_factory.mktemp('student') / 'student.safetensors', INFO.build(), INFO)
 
 
-@pytest.fixture(scope='module', params=[DOMAIN])
-def vehicle(request):
-    context = Context()
-    rclpy.init(context=context, domain_id=request.param)
-    node = Vehicle(context)
-    yield node
-    node.destroy_node()
-    context.try_shutdown()
+@pytest.fixture(scope='module')
+def vehicle():
+    with vehicle_on(DOMAIN) as node:
+        yield node
 
 
 @pytest.fixture(scope='module')
 def running(tmp_path_factory, checkpoint, vehicle):
     """A segmenter that all tests of clouds share: it must outlive every one of them."""
-    node = Segmenter(tmp_path_factory.mktemp('run'), DOMAIN, f'checkpoint:={checkpoint}', 'input_timeout:=2.0')
-    try:
+    with segmenter(tmp_path_factory.mktemp('run'), DOMAIN, f'checkpoint:={checkpoint}', 'input_timeout:=2.0') as node:
         vehicle.connect()
         yield node
-        assert node.stop() == 0, node.log
-    finally:
-        node.process.kill()
 
 
 LAYOUTS = {
@@ -89,6 +78,27 @@ def test_a_cloud_comes_back_with_its_fields_and_labels(running, vehicle, checkpo
     assert np.array_equal(red_green_blue, INFO.taxonomy.palette[prediction.label])
 
 
+def test_fields_that_fill_space_and_second_fields_of_a_name_stay_where_they_are(running, vehicle, checkpoint):
+    points = random_points(np.dtype({'names': ['x', 'y', 'z', 'intensity'], 'formats': ['<f4'] * 4,
+                                     'offsets': [0, 4, 8, 20], 'itemsize': 30}))
+    sent = cloud(points)
+    for name, offset, datatype, count in (('_', 12, PointField.UINT8, 4), ('', 16, PointField.UINT8, 4),
+                                          ('_', 24, PointField.UINT8, 2), ('x', 26, PointField.FLOAT32, 1)):
+        sent.fields.append(PointField(name=name, offset=offset, datatype=datatype, count=count))
+    received = vehicle.send(sent)
+    assert received.fields[:len(sent.fields)] == sent.fields
+    before, after = (np.frombuffer(cloud_.data, np.uint8).reshape(len(points), -1) for cloud_ in (sent, received))
+    assert np.array_equal(after[:, :30], before)
+    assert np.array_equal(clouds.records(received)['label'], expected(points, checkpoint).label)
+
+
+def test_labels_that_a_cloud_has_already_are_replaced(running, vehicle, checkpoint):
+    points = random_points(np.dtype([*XYZI, ('label', '<u4'), ('rgb', '<f4')]))
+    received = vehicle.send(cloud(points))
+    assert [field.name for field in received.fields] == ['x', 'y', 'z', 'intensity', 'label', 'confidence', 'rgb']
+    assert np.array_equal(clouds.records(received)['label'], expected(points, checkpoint).label)
+
+
 def test_an_organised_cloud_with_padded_rows_and_nan_keeps_its_rows(running, vehicle, checkpoint):
     points = random_points(np.dtype(XYZI)).reshape(20, 30)
     points['x'][3, 4:9] = np.nan
@@ -119,6 +129,8 @@ def broken(kind):
         sent.fields = [f for f in sent.fields if f.name != 'z']
     elif kind == 'no intensity':
         sent.fields[3].name = 'ambient'
+    elif kind == 'a vector for x':
+        sent.fields = [PointField(name='x', offset=0, datatype=PointField.FLOAT32, count=3), *sent.fields[1:]]
     elif kind == 'unknown datatype':
         sent.fields[0].datatype = 77
     return sent
@@ -127,6 +139,7 @@ def broken(kind):
 @pytest.mark.parametrize(('kind', 'reason', 'text'), [
     ('empty cloud', 'empty cloud', 'no points'), ('too few bytes', 'broken layout', 'needs 9600 bytes, but has 100'),
     ('field beyond the point', 'broken layout', '"z" at offset 14'), ('no fields', 'broken layout', '0 fields'),
+    ('a vector for x', 'broken layout', r"fields \['x'\] of several values"),
     ('unknown datatype', 'broken layout', 'datatype 77'), ('no z', 'missing field', r"no field \['z'\]"),
     ('no intensity', 'missing field', 'trained with column "intensity"')])
 def test_a_bad_cloud_is_counted_and_explained_and_the_next_one_labelled(running, vehicle, kind, reason, text):
@@ -183,38 +196,3 @@ def test_without_a_checkpoint_the_shipped_student_is_used(monkeypatch, tmp_path)
     shipped.unlink()
     with pytest.raises(ValueError, match='no checkpoint: .* "make demo"'):
         find_checkpoint('')
-
-
-@pytest.mark.parametrize('vehicle', [LIFECYCLE_DOMAIN], indirect=True)
-def test_a_lifecycle_manager_may_stop_and_start_it(tmp_path, checkpoint, vehicle):
-    node = Segmenter(tmp_path, LIFECYCLE_DOMAIN, f'checkpoint:={checkpoint}', 'autostart:=false', 'min_confidence:=1.0',
-                     'intensity_scale:=100.0', 'points_topic:=lidar', 'reliability:=reliable')
-    client = vehicle.create_client(ChangeState, '/segment/change_state')
-    lidar = vehicle.create_publisher(PointCloud2, 'lidar', 10)
-    points = random_points(np.dtype(XYZI))
-
-    def change(transition):
-        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
-        vehicle.wait_for(future.done, 'answer')
-        return future.result().success
-
-    try:
-        vehicle.wait_for(client.service_is_ready, 'lifecycle service')
-        for _ in range(2):
-            assert change(Transition.TRANSITION_CONFIGURE), node.log
-            assert change(Transition.TRANSITION_ACTIVATE), node.log
-            vehicle.wait_for(lambda: lidar.get_subscription_count() and vehicle.count_publishers('/segment/points'),
-                             'node')
-            before = len(vehicle.labelled)
-            while len(vehicle.labelled) == before:  # the result's own subscription may be discovered later
-                lidar.publish(cloud(points))
-                vehicle.executor_.spin_once(timeout_sec=0.3)
-            labelled = clouds.records(vehicle.labelled[-1])
-            assert np.array_equal(labelled['label'], expected(points, checkpoint, 100.0).label)
-            assert set(labelled['rgb'].view(np.uint32)) == {90 << 16 | 90 << 8 | 90}
-            assert change(Transition.TRANSITION_DEACTIVATE)
-            vehicle.wait_for(lambda: not lidar.get_subscription_count(), 'end of the subscription')
-            assert change(Transition.TRANSITION_CLEANUP)
-        assert node.stop() == 0, node.log
-    finally:
-        node.process.kill()

@@ -18,7 +18,7 @@ from std_msgs.msg import String  # noqa: E402
 
 from ros_kd.frames import Scan  # noqa: E402
 from ros_kd.label_sets import TAXONOMIES  # noqa: E402
-from ros_kd.nodes.health import OVERTAKEN, Health  # noqa: E402
+from ros_kd.nodes.health import OVERTAKEN, Findings, Health  # noqa: E402
 from ros_kd.nodes.labelled_cloud import IntensityScale  # noqa: E402
 from ros_kd.nodes.latest import LatestOnly  # noqa: E402
 from ros_kd.nodes.legend import legend_message  # noqa: E402
@@ -73,14 +73,15 @@ def test_diagnostics_warn_of_faults_since_the_last_one_and_not_of_overtaken_clou
     health = Health()
     health.receive()
     assert health.drop('broken layout', 'too short') and not health.drop('broken layout', 'too short')
-    first, second = health.status('a', 'b', ''), health.status('a', 'b', '')
+    first, second = health.status('a', Findings()), health.status('a', Findings())
     assert (first.level, first.message) == (b'\x01', 'broken layout: too short') and second.level == b'\x00'
     health.drop(OVERTAKEN)
-    status = health.status('a', 'b', '')
+    status = health.status('a', Findings())
     assert status.level == b'\x00'
     assert {'dropped: broken layout': '2', f'dropped: {OVERTAKEN}': '1', 'received': '1'}.items() <= {
         pair.key: pair.value for pair in status.values}.items()
-    assert health.status('a', 'b', 'nothing comes').level == b'\x02'
+    assert health.status('a', Findings(unheard='not all')).level == b'\x01'
+    assert health.status('a', Findings(silent='nothing comes', unheard='not all')).level == b'\x02'
 
 
 def test_the_legend_names_used_classes_only_and_clears_the_old_one():
@@ -108,7 +109,7 @@ def test_silence_is_explained_by_what_is_published():
         node.create_publisher(PointCloud2, '/velodyne_points', 1)
         until('topics of sensor_msgs/msg/PointCloud2 published now: /velodyne_points (reliable)')
         wrong = node.create_publisher(String, '/points', 1)
-        until('/points is published as std_msgs/msg/String, expected sensor_msgs/msg/PointCloud2')
+        until('/points is published as std_msgs/msg/String by segment, expected sensor_msgs/msg/PointCloud2')
         node.destroy_publisher(wrong)
         best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         node.create_publisher(PointCloud2, '/points', best_effort)
