@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ros_kd.sparse.backends.native import NativeBackend
+from ros_kd.sparse.backends.spconv import SpconvBackend
 from ros_kd.sparse.backends.torch import TorchBackend
 from ros_kd.sparse.epilogue import NONE, Epilogue
 from ros_kd.sparse.groups import Groups
@@ -61,7 +62,7 @@ class Backend(Protocol):
         """Return the mean [groups.size, C] of the rows of each group; 0 for a group without rows."""
 
 
-BACKENDS: dict[str, Backend] = {'native': NativeBackend(), 'torch': TorchBackend()}
+BACKENDS: dict[str, Backend] = {'native': NativeBackend(), 'torch': TorchBackend(), 'spconv': SpconvBackend()}
 """By name, the preferred ones first."""
 
 
