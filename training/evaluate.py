@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--dataset', action='append', required=True, metavar='SPEC',
                         help='kind:path?options; repeatable')
     parser.add_argument('--taxonomy', default='street-12', help='classes to compare in (default: street-12)')
-    parser.add_argument('--tta', type=int, default=1, metavar='N', help='average over N directions (default: 1, none)')
+    parser.add_argument('--tta', type=int, default=1, metavar='N', help='average over N turned views (default: 1, none)')
     parser.add_argument('--out', type=Path, help='write the report as JSON')
     parser.add_argument('--pictures', type=Path, metavar='DIR', help='write a picture of each frame')
     parser.add_argument('--device', default='auto')
@@ -182,9 +182,10 @@ def main(arguments: list[str]) -> int:
     parser = _parser()
     chosen = parser.parse_args(arguments)
     if chosen.tta < 1:
-        parser.error(f'--tta {chosen.tta}: expected 1 or more directions')
+        parser.error(f'--tta {chosen.tta}: expected 1 or more views')
     taxonomy = get_taxonomy(chosen.taxonomy)
-    augmentation = f'{chosen.tta} rotations about the vertical' if chosen.checkpoint and chosen.tta > 1 else 'none'
+    augmented = chosen.checkpoint and chosen.tta > 1
+    augmentation = f'{chosen.tta} rotations about the vertical, every second one mirrored' if augmented else 'none'
     report = evaluate(_labeller(chosen, taxonomy), chosen.dataset, taxonomy, augmentation, chosen.pictures)
     show(report, Console())
     if chosen.out:

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
-from ros_kd.frames import PairedFrame, Scan
-from ros_kd.students.checkpoint import load_checkpoint
+from ros_kd.frames import PairedFrame
 from ros_kd.students.predictor import Prediction, Predictor
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.targets import Projecting, TeacherTargets
@@ -30,43 +28,16 @@ class Labeller(Protocol):
 
 
 class Student:
-    """An exported student. rotations: test-time augmentation, the number of directions about the vertical that class
-    probabilities are averaged over (1: none)."""
+    """An exported student. views: test-time augmentation, see Predictor (1: none)."""
 
-    def __init__(self, path: Path, rotations: int = 1, device: str = 'auto') -> None:
-        self.network, self.info = load_checkpoint(path)
-        self.predictor = Predictor(self.network, self.info, device)
-        self.rotations = rotations
-        self.taxonomy = self.info.taxonomy
+    def __init__(self, path: Path, views: int = 1, device: str = 'auto') -> None:
+        self.predictor = Predictor.load(path, device, precision='float32', tta=views)
+        self.taxonomy = self.predictor.info.taxonomy
         self.name = f'student {path}'
 
     def label(self, frame: PairedFrame) -> Prediction:
-        """See Labeller; points out of the student's range keep the predictor's answer, without augmentation."""
-        plain = self.predictor.predict(frame.scan)
-        if self.rotations == 1:
-            return plain
-        total, counted = torch.zeros(len(frame.scan), len(self.taxonomy)), torch.zeros(len(frame.scan))
-        for step in range(self.rotations):
-            probabilities, inside = self._probabilities(_turned(frame.scan, 2 * np.pi * step / self.rotations))
-            total[inside] += probabilities
-            counted[inside] += 1
-        confidence, label = (total / counted.clamp(min=1)[:, None]).max(1)
-        known = (counted > 0).numpy()
-        return Prediction(np.where(known, label.numpy().astype(np.uint8), plain.label),
-                          np.where(known, confidence.numpy(), plain.confidence))
-
-    @torch.inference_mode()
-    def _probabilities(self, scan: Scan) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = self.info.inputs.prepare([scan], self.predictor.device)
-        inside = batch.point_voxel >= 0
-        logits = self.network(batch.tensor).float() / self.info.temperature
-        return logits.softmax(1)[batch.point_voxel[inside]].cpu(), inside.cpu()
-
-
-def _turned(scan: Scan, angle: float) -> Scan:
-    cosine, sine = np.cos(angle), np.sin(angle)
-    turn = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]], np.float32)
-    return Scan(scan.stamp, scan.points @ turn, scan.intensity, scan.time, scan.ring, frame_id=scan.frame_id)
+        """See Labeller."""
+        return self.predictor.predict(frame.scan)
 
 
 class Constant:

@@ -8,18 +8,25 @@ from typing import Callable
 
 from torch import nn
 
-from ros_kd.students.minkunet import minkunet14, minkunet18
+from ros_kd.students.minkunet import minkunet14, minkunet18, minkunet34c
+from ros_kd.students.spvcnn import spvcnn
+from ros_kd.students.twodpass import twodpass64, twodpass128
 
 STUDENTS: dict[str, Callable[[int, int, float], nn.Module]] = {
     'minkunet14': minkunet14,
     'minkunet18': minkunet18,
+    'minkunet34c': minkunet34c,
+    'spvcnn': spvcnn,
+    'twodpass64': twodpass64,
+    'twodpass128': twodpass128,
 }
 
 
 def build_student(architecture: str, in_channels: int, num_classes: int, width: float = 1.0) -> nn.Module:
-    """Return an untrained student that takes a SparseTensor and returns logits [V, num_classes].
+    """Return an untrained student: it takes a VoxelBatch and returns logits [V, num_classes], a row for each voxel.
 
-    in_channels: len(InputSpec.columns). num_classes: len(taxonomy), so that a class id is the index of its logit.
+    Every student has `features(batch)` [V, channels] before its `head`, and `levels(batch)`, tensors at several strides
+    with `level_channels` channels. in_channels: len(InputSpec.columns). num_classes: len(taxonomy), so that a class id is the index of its logit.
     width: multiplies the standard numbers of channels. Raises ValueError naming the architectures that exist.
     """
     if architecture not in STUDENTS:

@@ -74,7 +74,8 @@ class CheckpointInfo:
         inputs = data['inputs']
         return cls(
             architecture=str(data['architecture']), width=float(data['width']),
-            inputs=InputSpec(inputs['voxel_size'], inputs['lower'], inputs['upper'], inputs['columns']),
+            inputs=InputSpec(inputs['voxel_size'], inputs['lower'], inputs['upper'], inputs['columns'],
+                             inputs.get('beyond', 'nearest')),
             taxonomy=read_taxonomy(json.dumps(data['taxonomy'])), recipe=str(data.get('recipe', '')),
             scores=tuple(Score(float(s['value']), s['metric'], s['data'], s.get('details', ''))
                          for s in data.get('scores', ())),

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ros_kd.frames import Scan
-from ros_kd.sparse import SparseTensor
+from ros_kd.sparse import Groups, SparseTensor, choose_backend
 from ros_kd.sparse import keys as packing
+from ros_kd.students.voxels import VoxelBatch
 
 METRES = 50.0
 
@@ -24,48 +25,52 @@ class InputError(ValueError):
 
 @dataclass(frozen=True)
 class _Points:
-    """Points in range: float32 [M, 3] in metres and in voxels, their voxels int64 [M, 3], intensity [M] or None."""
+    """Points in range, float32 [3, M] in metres, in voxels and rounded down to voxels; intensity [M] or None.
 
+    rows: of the scans' points. voxels: their voxels, in the order of `keys`.
+    """
+
+    rows: Tensor
     metres: Tensor
-    voxels: Tensor
+    place: Tensor
     cell: Tensor
     intensity: Tensor | None
+    keys: Tensor
+    voxels: Groups
 
 
 def _offset(axis: int) -> Callable[[_Points], Tensor]:
-    return lambda p: p.voxels[:, axis] - p.cell[:, axis] - 0.5
+    return lambda p: p.place[axis] - p.cell[axis] - 0.5
+
+
+def _from_mean(axis: int) -> Callable[[_Points], Tensor]:
+    def column(p: _Points) -> Tensor:
+        total = p.place.new_zeros(p.voxels.size).index_add_(0, p.voxels.index, p.place[axis])
+        return p.place[axis] - (total / p.voxels.count)[p.voxels.index]
+    return column
 
 
 COLUMNS: dict[str, Callable[[_Points], Tensor]] = {
-    'x': lambda p: p.metres[:, 0] / METRES,
-    'y': lambda p: p.metres[:, 1] / METRES,
-    'z': lambda p: p.metres[:, 2] / METRES,
-    'range': lambda p: p.metres.norm(dim=1) / METRES,
+    'x': lambda p: p.metres[0] / METRES,
+    'y': lambda p: p.metres[1] / METRES,
+    'z': lambda p: p.metres[2] / METRES,
+    'range': lambda p: p.metres.norm(dim=0) / METRES,
     'intensity': lambda p: p.intensity,
     'dx': _offset(0),
     'dy': _offset(1),
     'dz': _offset(2),
+    'mx': _from_mean(0),
+    'my': _from_mean(1),
+    'mz': _from_mean(2),
 }
-"""By name: position and distance from the sensor in units of 50 m, intensity 0..1, and the offset to the voxel's
-centre in voxels (-0.5..0.5). Near 1 all of them, as networks like their inputs."""
+"""By name: position and distance from the sensor in units of 50 m, intensity 0..1, the offset to the voxel's centre
+(-0.5..0.5) and to the mean of the voxel's points in voxels. Near 1 all of them, as networks like their inputs. The last
+three tell points of a voxel apart, but nothing to a student that only sees the voxels' means."""
 
+POINTS = ('x', 'y', 'z', 'intensity', 'mx', 'my', 'mz', 'dx', 'dy', 'dz')
+"""The columns of 2DPASS."""
 
-@dataclass(frozen=True, eq=False)
-class VoxelBatch:
-    """Scans as voxels.
-
-    tensor: the voxels' features, the mean over their points. point_voxel: int64 [sum N], the row of each point's voxel,
-    -1 for a point that is NaN or out of range. point_scan: int64 [sum N], the scan of each point.
-    """
-
-    tensor: SparseTensor
-    point_voxel: Tensor
-    point_scan: Tensor
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> VoxelBatch:
-        """Return the batch on another device."""
-        return VoxelBatch(self.tensor.to(device, non_blocking), self.point_voxel.to(device, non_blocking=non_blocking),
-                          self.point_scan.to(device, non_blocking=non_blocking))
+BEYOND = ('nearest', 'unlabelled')
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,15 @@ class InputSpec:
     """What a student was trained on.
 
     voxel_size: metres. lower, upper: the range in metres, x y z in the LiDAR frame; points at `lower` belong to it, at
-    `upper` not. columns: the names in COLUMNS of the input channels, in order.
+    `upper` not. columns: the names in COLUMNS of the input channels, in order. beyond: what points out of range get, one
+    of BEYOND: the label of the nearest voxels, or none.
     """
 
     voxel_size: float = 0.1
     lower: tuple[float, float, float] = (-50.0, -50.0, -4.0)
     upper: tuple[float, float, float] = (50.0, 50.0, 4.0)
     columns: tuple[str, ...] = ('x', 'y', 'z', 'intensity', 'dx', 'dy', 'dz')
+    beyond: str = 'nearest'
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'lower', tuple(map(float, self.lower)))
@@ -90,6 +97,8 @@ class InputSpec:
             raise ValueError(f'input columns {list(self.columns)}; choose one or more of {list(COLUMNS)}')
         if len(self.lower) != 3 or len(self.upper) != 3 or not all(a < b for a, b in zip(self.lower, self.upper)):
             raise ValueError(f'range {self.lower}..{self.upper}: expected x y z in metres, each lower below its upper')
+        if self.beyond not in BEYOND:
+            raise ValueError(f'beyond "{self.beyond}": points out of range can get {" or ".join(BEYOND)}')
         furthest = max(map(abs, self.lower + self.upper))
         if not self.voxel_size > 0 or furthest / self.voxel_size > packing.HIGHEST:
             raise ValueError(f'voxel_size {self.voxel_size} m: must be positive, and at least '
@@ -104,7 +113,7 @@ class InputSpec:
                 'use a checkpoint trained without intensity, or let the driver publish a field "intensity"')
 
     def prepare(self, scans: Sequence[Scan], device: torch.device | str = 'cpu', backend: str = 'auto') -> VoxelBatch:
-        """Return the scans as voxels on `device`.
+        """Return the scans as voxels on `device`. Points that are NaN, infinite or exactly 0 0 0 are none.
 
         backend: of the sparse convolutions, see ros_kd.sparse. Raises InputError for a missing column.
         """
@@ -112,24 +121,33 @@ class InputSpec:
             self.check(scan)
         sizes = torch.tensor([len(scan) for scan in scans], dtype=torch.long)
         point_scan = torch.repeat_interleave(torch.arange(len(scans)), sizes).to(device)
-        points = self._column([scan.points for scan in scans], device, (0, 3))
-        inside = ((points >= points.new_tensor(self.lower)) & (points < points.new_tensor(self.upper))).all(1)
+        points = self._inside(_joined([scan.points for scan in scans], device, (0, 3)),
+                              point_scan if len(scans) > 1 else None, scans, device)
+        columns = torch.stack([COLUMNS[name](points) for name in self.columns], 1)
+        features = choose_backend(columns.device, backend).mean(columns, points.voxels)
+        point_voxel = torch.full((len(point_scan),), -1, device=device).index_copy_(0, points.rows, points.voxels.index)
+        tensor = SparseTensor(points.keys, features, 1, len(scans), backend=backend)
+        return VoxelBatch(tensor, columns, points.voxels, point_voxel, point_scan)
+
+    def _inside(self, points: Tensor, point_scan: Tensor | None, scans: Sequence[Scan],
+                device: torch.device | str) -> _Points:
+        """Return the points in range of all points [N, 3], and their voxels."""
+        axes = points.T.contiguous()  # comparisons along an axis run at the memory's speed, across three do not
+        inside = (axes[0] != 0) | (axes[1] != 0) | (axes[2] != 0)  # drivers write zeros where nothing came back
+        for axis, lower, upper in zip(axes, self.lower, self.upper):
+            inside &= (axis >= lower) & (axis < upper)
         rows = inside.nonzero().squeeze(1)
-        metres = points[rows]
-        voxels = metres / self.voxel_size
-        cell = voxels.floor()
-        packed = packing.pack_unchecked(cell.long(), point_scan[rows] if len(scans) > 1 else None)
+        metres = axes.index_select(1, rows)
+        place = metres / self.voxel_size
+        cell = place.floor()
+        packed = packing.pack_unchecked(cell.long().T, None if point_scan is None else point_scan[rows])
         keys, voxel = torch.unique(packed, return_inverse=True)
         intensity = None
         if 'intensity' in self.columns:  # a NaN would spread to all voxels around
-            intensity = self._column([scan.intensity for scan in scans], device)[rows].nan_to_num_(0.0, 1.0, 0.0)
-        columns = torch.stack([COLUMNS[name](_Points(metres, voxels, cell, intensity)) for name in self.columns], 1)
-        features = columns.new_zeros(len(keys), columns.shape[1]).index_add_(0, voxel, columns)
-        features /= torch.bincount(voxel, minlength=len(keys))[:, None]
-        point_voxel = torch.full((len(points),), -1, device=device).index_copy_(0, rows, voxel)
-        return VoxelBatch(SparseTensor(keys, features, 1, len(scans), backend=backend), point_voxel, point_scan)
+            intensity = _joined([scan.intensity for scan in scans], device)[rows].nan_to_num_(0.0, 1.0, 0.0)
+        return _Points(rows, metres, place, cell, intensity, keys, Groups(voxel, len(keys)))
 
-    @staticmethod
-    def _column(arrays: Sequence[np.ndarray], device: torch.device | str, empty: tuple[int, ...] = (0,)) -> Tensor:
-        joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays) if arrays else np.empty(empty, np.float32)
-        return torch.from_numpy(np.require(joined, np.float32, ['C', 'W'])).to(device)
+
+def _joined(arrays: Sequence[np.ndarray], device: torch.device | str, empty: tuple[int, ...] = (0,)) -> Tensor:
+    joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays) if arrays else np.empty(empty, np.float32)
+    return torch.from_numpy(np.require(joined, np.float32, ['C', 'W'])).to(device)

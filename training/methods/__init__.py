@@ -17,7 +17,8 @@ from torch import Tensor
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.scores import Confusion
 from ros_kd.students import build_student
-from ros_kd.students.inputs import InputSpec, VoxelBatch
+from ros_kd.students.inputs import InputSpec
+from ros_kd.students.voxels import VoxelBatch
 from training.data import Batch
 from training.targets import TargetMaker, truth
 from training.teachers import Teacher
@@ -86,7 +87,7 @@ class Method(LightningModule):
     def answer(self, batch: Batch) -> Answer:
         """Run the student."""
         voxels = self.spec.inputs.prepare([frame.scan for frame in batch.frames], self.device)
-        return Answer(voxels, self.student(voxels.tensor))
+        return Answer(voxels, self.student(voxels))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the sum of the losses, logging each."""

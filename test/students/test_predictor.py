@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a scan to labels and confidences."""
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scans import lived
 
 from ros_kd.frames import Scan
 from ros_kd.label_sets import TAXONOMIES
 from ros_kd.students.checkpoint import CheckpointInfo, save_checkpoint
 from ros_kd.students.inputs import InputError, InputSpec
-from ros_kd.students.predictor import BLOCK, Predictor
+from ros_kd.students.nearest import BLOCK
+from ros_kd.students.predictor import Predictor
 
 SPEC = InputSpec(0.2, (-10, -10, -3), (10, 10, 3), ('x', 'y', 'z', 'intensity'))
 INFO = CheckpointInfo('minkunet14', SPEC, TAXONOMIES['semantickitti-19'], 0.25)
@@ -26,10 +27,10 @@ INFO = CheckpointInfo('minkunet14', SPEC, TAXONOMIES['semantickitti-19'], 0.25)
 class HeightClasses(torch.nn.Module):
     """A student whose answers are known: class 9 below the ground's height, class 13 above it, by a margin of 2."""
 
-    def forward(self, tensor):
-        logits = torch.zeros(len(tensor), len(INFO.taxonomy))
+    def forward(self, batch):
+        logits = torch.zeros(len(batch.tensor), len(INFO.taxonomy))
         logits[:, 0] = 100.0  # an id that the taxonomy does not use
-        logits[torch.arange(len(tensor)), torch.where(tensor.coordinates[:, 2] < 0, 9, 13)] = 2.0
+        logits[torch.arange(len(logits)), torch.where(batch.tensor.coordinates[:, 2] < 0, 9, 13)] = 2.0
         return logits
 
 
@@ -65,10 +66,10 @@ def test_temperature_softens_confidence():
 
 
 def test_points_that_do_not_exist_get_label_and_confidence_0():
-    points = [[np.nan, 0, 0], [0, 0, 1], [np.inf, 0, 0], [0, -np.inf, 0]]
+    points = [[np.nan, 0, 0], [0, 0, 1], [np.inf, 0, 0], [0, -np.inf, 0], [0, 0, 0]]
     prediction = Predictor(HeightClasses(), INFO, 'cpu').predict(scan_of(points))
-    assert prediction.label.tolist() == [0, 13, 0, 0]
-    assert prediction.confidence[1] > 0 and prediction.confidence[[0, 2, 3]].tolist() == [0, 0, 0]
+    assert prediction.label.tolist() == [0, 13, 0, 0, 0]
+    assert prediction.confidence[1] > 0 and prediction.confidence[[0, 2, 3, 4]].tolist() == [0, 0, 0, 0]
 
 
 def test_points_out_of_range_get_the_label_of_the_nearest_block():
@@ -79,6 +80,15 @@ def test_points_out_of_range_get_the_label_of_the_nearest_block():
     prediction = Predictor(HeightClasses(), INFO, 'cpu').predict(scan_of(inside + outside))
     assert prediction.label.tolist() == [9, 13] + [9, 9, 13, 13, 9, 9]
     assert (prediction.confidence > 0).all()
+
+
+def test_points_out_of_range_stay_unlabelled_if_the_checkpoint_says_so(tmp_path):
+    info = replace(INFO, inputs=replace(SPEC, beyond='unlabelled'))
+    points = scan_of([[9, 9, -1], [11, 9, -1], [9, 9, -20]])
+    prediction = Predictor(HeightClasses(), info, 'cpu').predict(points)
+    assert prediction.label.tolist() == [9, 0, 0] and prediction.confidence[1:].tolist() == [0, 0]
+    path = save_checkpoint(tmp_path / 'student.safetensors', info.build(), info)
+    assert (Predictor.load(path, 'cpu').predict(points).label != 0).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize('points', [np.empty((0, 3)), [[99, 0, 0], [np.nan] * 3]])
@@ -102,6 +112,65 @@ def test_predicting_leaves_batch_statistics_and_gradients_alone(student):
     assert all(parameter.grad is None for parameter in student.parameters())
 
 
+def test_stages_are_timed(student):
+    times = Predictor(student, INFO, 'cpu').predict(random_scan()).times
+    assert times.prepare > 0 and times.network > times.prepare and times.assign > 0
+
+
+def test_what_computes_is_described_and_chosen(student):
+    plain = Predictor(student, INFO, 'cpu', backend='torch')
+    assert plain.description == 'cpu, backend torch, float32' and plain.precision == 'float32'
+    forced = Predictor(student, INFO, 'cpu', backend='torch', precision='bfloat16', tta=3)
+    assert forced.description == 'cpu, backend torch, bfloat16, 3 views of each scan'
+    best = Predictor(student, INFO, 'cpu')
+    assert best.precision == ('bfloat16' if getattr(best.backend, 'bfloat16_in_hardware', False) else 'float32')
+    with pytest.raises(ValueError, match=r'precision "half"; choose one of .*bfloat16'):
+        Predictor(student, INFO, 'cpu', precision='half')
+
+
+def test_bfloat16_gives_nearly_the_labels_of_float32():
+    torch.manual_seed(0)
+    student = lived(INFO.build(), SPEC)
+    half, full = (Predictor(student, INFO, 'cpu', precision=precision).predict(random_scan())
+                  for precision in ('bfloat16', 'float32'))
+    assert (half.label == full.label).mean() > 0.97
+    assert np.abs(half.confidence - full.confidence).max() < 0.1
+
+
+@pytest.mark.parametrize('tta', [2, 3, 12])
+def test_augmentation_averages_the_probabilities_of_turned_and_mirrored_views(student, tta):
+    scan = random_scan()
+    found = Predictor(student, INFO, 'cpu', precision='float32', tta=tta).predict(scan)
+    total, seen = np.zeros((len(scan), len(INFO.taxonomy))), np.zeros((len(scan), 1))
+    for step in range(tta):
+        angle = 2 * np.pi * step / tta
+        points = scan.points * (np.float32([1, -1, 1]) if step % 2 else np.float32(1))
+        turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+        batch = SPEC.prepare([replace(scan, points=(points @ turn).astype(np.float32))])
+        inside = (batch.point_voxel >= 0).numpy()
+        logits = student.eval()(batch).detach()
+        logits[:, [i for i, name in enumerate(INFO.taxonomy.names) if name is None]] = -np.inf
+        total[inside] += logits.softmax(1)[batch.point_voxel[inside]].numpy()
+        seen += inside[:, None]
+    known = seen[:, 0] > 0
+    assert known.mean() > 0.5
+    mean = total[known] / seen[known]
+    assert (found.label[known] == mean.argmax(1)).mean() > 0.995  # points at the edge of two voxels may differ
+    close = np.isclose(found.confidence[known], mean.max(1), atol=1e-3)
+    assert close.mean() > 0.99 and (found.confidence > 0).all()
+
+
+def test_augmentation_with_a_range_on_one_side_answers_for_every_point():
+    info = replace(INFO, inputs=replace(SPEC, lower=(0, -10, -3)))
+    scan = scan_of([[5, 1, -1], [-5, 1, -1], [-30, 0, 1], [np.nan, 0, 0]])
+    prediction = Predictor(HeightClasses(), info, 'cpu', tta=2).predict(scan)
+    assert prediction.label.tolist()[:2] == [9, 9] and prediction.label[3] == 0 and prediction.confidence[2] > 0
+    behind = Predictor(HeightClasses(), info, 'cpu', tta=2).predict(scan_of([[-5, 1, 1]]))  # only the second view sees it
+    assert behind.label.tolist() == [13]
+    with pytest.raises(ValueError, match='tta 0'):
+        Predictor(HeightClasses(), INFO, 'cpu', tta=0)
+
+
 def test_threads_may_share_a_predictor(student):
     predictor = Predictor(student, INFO, 'cpu')
     scans = [random_scan(seed=i) for i in range(4)]
@@ -123,7 +192,7 @@ def test_an_unknown_device_is_refused_with_the_choices(student):
         with pytest.raises(ValueError, match='no CUDA GPU'):
             Predictor(student, INFO, 'cuda')
     with pytest.raises(ValueError, match='backend "magic"'):
-        Predictor(student, INFO, 'cpu', backend='magic').predict(random_scan())
+        Predictor(student, INFO, 'cpu', backend='magic')
 
 
 def test_the_vehicle_needs_none_of_the_training_servers_libraries():
@@ -131,15 +200,12 @@ def test_the_vehicle_needs_none_of_the_training_servers_libraries():
             'heavy = {"lightning", "pytorch_lightning", "transformers", "trimesh", "rclpy", "scipy", "cv2"}\n'
             'print(sorted(heavy & set(sys.modules)))')
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True,
-                            cwd=Path(__file__).parents[1])
+                            cwd=Path(__file__).parents[2])
     assert result.stdout.strip() == '[]', result.stdout
 
 
-def test_a_real_scan_is_labelled_whole(student):
-    root = os.environ.get('ROS_KD_TEST_DATA')
-    if not root:
-        pytest.skip('set ROS_KD_TEST_DATA to a folder of real scans (semantickitti/sequences/00/velodyne/*.bin)')
-    file = next((Path(root) / 'semantickitti/sequences/00/velodyne').glob('*.bin'))
+def test_a_real_scan_is_labelled_whole(student, real_data):
+    file = next((real_data / 'semantickitti/sequences/00/velodyne').glob('*.bin'))
     values = np.fromfile(file, np.float32).reshape(-1, 4)
     scan = Scan(0, np.ascontiguousarray(values[:, :3]), np.ascontiguousarray(values[:, 3]))
     prediction = Predictor(student, replace(INFO, inputs=InputSpec(columns=SPEC.columns)), 'cpu').predict(scan)

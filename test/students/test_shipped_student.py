@@ -6,7 +6,7 @@ from ros_kd.datasets import open_dataset
 from ros_kd.scores import Confusion
 from ros_kd.students.predictor import Predictor
 
-SHIPPED = Path(__file__).parents[1] / 'config' / 'students' / 'simulated.safetensors'
+SHIPPED = Path(__file__).parents[2] / 'config' / 'students' / 'simulated.safetensors'
 
 
 def test_the_shipped_student_knows_its_way_in_a_town_it_never_saw():

@@ -1,0 +1,34 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""What points beyond a student's range are called: as the nearest voxels are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ros_kd.sparse import Backend, Groups
+from ros_kd.sparse import keys as packing
+
+BLOCK = 16
+_ROWS = 1024
+
+
+def nearest_logits(points: Tensor, keys: Tensor, logits: Tensor, voxel_size: float, backend: Backend) -> Tensor:
+    """Return for each point [M, 3], metres, the mean of the logits [V, K] in the nearest block that holds voxels.
+
+    A block is 16 x 16 x 16 voxels: there are some thousand times fewer pairs of blocks than of points and voxels.
+    """
+    edge = voxel_size * BLOCK
+    furthest = packing.HIGHEST / BLOCK * edge
+    cells = (points.clamp(-furthest, furthest) / edge).floor().long()
+    cells, cell_of_point = torch.unique(packing.pack_unchecked(cells), return_inverse=True)
+    blocks, block_of_voxel = torch.unique(_blocks(keys), return_inverse=True)
+    means = backend.mean(logits, Groups(block_of_voxel, len(blocks)))
+    cells, blocks = packing.unpack(cells).float(), packing.unpack(blocks).float()
+    nearest = torch.cat([torch.cdist(rows, blocks).argmin(1) for rows in cells.split(_ROWS)])
+    return means[nearest[cell_of_point]]
+
+
+def _blocks(keys: Tensor) -> Tensor:
+    return packing.pack_unchecked(torch.div(packing.unpack(keys), BLOCK, rounding_mode='floor'))
