@@ -60,7 +60,7 @@ class SparseTensor:
     def __init__(self, keys: Tensor, features: Tensor, stride: int = 1, batch_size: int = 1,
                  geometry: Geometry | None = None, backend: str = 'auto') -> None:
         """Hold keys and features. Raises ValueError if they disagree in length, or for an unknown backend."""
-        if features.ndim != 2 or len(features) != len(keys):
+        if features.ndim != 2 or features.shape[0] != keys.shape[0]:
             raise ValueError(f'features have shape {tuple(features.shape)}, expected [{len(keys)}, C]: '
                              'one row per voxel')
         self.keys = keys

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Callable, Generic, TypeVar
 
-import torch
 from torch import Tensor
 
 T = TypeVar('T')
@@ -21,7 +20,7 @@ class WeightCache(Generic[T]):
 
     def get(self, weight: Tensor, form: str, make: Callable[[], T]) -> T:
         """Return make(), or what it gave before for this weight in this form."""
-        if torch.compiler.is_compiling() or weight.is_inference():  # such tensors do not say when they change
+        if weight.is_inference():  # such a tensor does not say when it changes
             return make()
         key = (form, weight.data_ptr(), weight._version, weight.dtype, weight.device, weight.shape)
         if key != self._key:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 
 import torch
@@ -57,19 +58,27 @@ class NativeBackend:
 
     name = 'native'
 
+    def __init__(self) -> None:
+        """Look for the library; one that does not fit is reported, and other backends serve."""
+        try:
+            self._library = load()
+        except OSError as error:
+            self._library = None
+            warnings.warn(f'sparse convolutions run without the native library: {error}', RuntimeWarning, stacklevel=2)
+
     def supports(self, device: torch.device) -> bool:
         """Tell whether the library is there and the device is the CPU."""
-        return device.type == 'cpu' and load() is not None
+        return device.type == 'cpu' and self._library is not None
 
     @property
     def instruction_set(self) -> str:
         """The instruction set in use."""
-        return load().name
+        return self._library.name
 
     @property
     def bfloat16_in_hardware(self) -> bool:
         """Whether this processor multiplies bfloat16 faster than float32."""
-        return bool(load().bfloat16_in_hardware())
+        return self._library is not None and bool(self._library.bfloat16_in_hardware())
 
     def coarser_keys(self, keys: Tensor) -> Tensor:
         """Return the sorted keys of the cells of twice the size that hold the voxels."""
@@ -85,9 +94,9 @@ class NativeBackend:
 
     @staticmethod
     def _map(keys: Tensor, base: Tensor, first: int, size: int, mirrored: bool = False) -> TileMap:
-        tile = _tile(len(base))
+        tile = _tile(base.shape[0])
         lists = torch.ops.ros_kd.build_map(keys, base, maps.columns(first, size), size, tile)
-        return TileMap(*lists, len(keys), len(base), tile, mirrored)
+        return TileMap(*lists, keys.shape[0], base.shape[0], tile, mirrored)
 
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: TileMap, epilogue: Epilogue = NONE,
                  cache: WeightCache | None = None) -> Tensor:
@@ -109,7 +118,7 @@ class NativeBackend:
         if _needs_gradient(features, weight, epilogue):
             return epilogue(torch.nn.functional.linear(features, weight.T))
         return torch.ops.ros_kd.convolve_packed(
-            features, self._packed(weight[None], cache), weight.shape[1], None, None, None, len(features), 1,
+            features, self._packed(weight[None], cache), weight.shape[1], None, None, None, features.shape[0], 1,
             epilogue.bias, epilogue.residual, epilogue.slope)
 
     def mean(self, features: Tensor, groups: Groups) -> Tensor:
@@ -119,7 +128,8 @@ class NativeBackend:
     def _packed(self, weight: Tensor, cache: WeightCache | None) -> Tensor:
         def pack() -> Tensor:
             return torch.ops.ros_kd.pack(weight)
-        return pack() if cache is None else cache.get(weight, self.instruction_set, pack)
+        # Compiled code packs at each call: it cannot tell when the weights change.
+        return pack() if cache is None or torch.compiler.is_compiling() else cache.get(weight, self.instruction_set, pack)
 
 
 def _needs_gradient(features: Tensor, weight: Tensor, epilogue: Epilogue) -> bool:
@@ -128,4 +138,6 @@ def _needs_gradient(features: Tensor, weight: Tensor, epilogue: Epilogue) -> boo
 
 
 def _tile(rows: int) -> int:
+    if torch.compiler.is_compiling():  # the code has to serve any number
+        return _TILES[1][1]
     return next(tile for least, tile in _TILES if rows >= least)

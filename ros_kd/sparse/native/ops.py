@@ -189,13 +189,12 @@ def build_map(keys: Tensor, base: Tensor, columns: list[int], run: int, tile: in
 
 @_fake('build_map')
 def _(keys, base, columns, run, tile):
-    return _empty_map(base.shape[0], len(columns) * run, tile, keys)
+    return _unknown_map(len(columns) * run, keys)
 
 
-def _empty_map(outputs, volume: int, tile: int, like: Tensor):
-    tiles = (outputs + tile - 1) // tile
-    return (like.new_empty(tiles * tile * volume, dtype=torch.int32),
-            like.new_empty(tiles * tile * volume, dtype=torch.int16),
+def _unknown_map(volume: int, like: Tensor):
+    length, tiles = (torch.library.get_ctx().new_dynamic_size() for _ in range(2))
+    return (like.new_empty(length, dtype=torch.int32), like.new_empty(length, dtype=torch.int16),
             like.new_empty(tiles, volume + 1, dtype=torch.int32))
 
 
@@ -216,7 +215,7 @@ def reverse_map(row: Tensor, local: Tensor, start: Tensor, inputs: int, outputs:
 
 @_fake('reverse_map')
 def _(row, local, start, inputs, outputs, tile, back_tile):
-    return _empty_map(inputs, start.shape[1] - 1, back_tile, row)
+    return _unknown_map(start.shape[1] - 1, row)
 
 
 @_operator('unique(Tensor keys) -> Tensor')
