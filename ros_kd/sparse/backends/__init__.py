@@ -62,17 +62,21 @@ class Backend(Protocol):
         """Return the mean [groups.size, C] of the rows of each group; 0 for a group without rows."""
 
 
-BACKENDS: dict[str, Backend] = {'native': NativeBackend(), 'torch': TorchBackend(), 'spconv': SpconvBackend()}
-"""By name, the preferred ones first."""
+BACKENDS: dict[str, Backend] = {'native': NativeBackend(), 'spconv': SpconvBackend(), 'torch': TorchBackend()}
+"""By name."""
+
+AUTOMATIC = {'cpu': ('native', 'torch'), 'cuda': ('spconv', 'torch')}
+"""By type of device, what "auto" chooses from, the fastest first; spconv on a CPU only if it is asked for by name."""
 
 
 def choose_backend(device: torch.device, name: str = 'auto') -> Backend:
-    """Return the backend called `name`, or the first that supports `device` for "auto".
+    """Return the backend called `name`, or the first of AUTOMATIC that supports `device` for "auto".
 
     Raises ValueError naming the valid choices.
     """
+    for candidate in AUTOMATIC.get(device.type, ('torch',)) if name == 'auto' else (name,):
+        if candidate in BACKENDS and BACKENDS[candidate].supports(device):
+            return BACKENDS[candidate]
     usable = [key for key, backend in BACKENDS.items() if backend.supports(device)]
-    if name != 'auto' and name not in usable:
-        raise ValueError(f'backend "{name}" of sparse convolutions is not available for {device} tensors; '
-                         f'available: {["auto", *usable]}')
-    return BACKENDS[usable[0] if name == 'auto' else name]
+    raise ValueError(f'backend "{name}" of sparse convolutions is not available for {device} tensors; '
+                     f'available: {["auto", *usable]}')
