@@ -18,7 +18,7 @@ Trains LiDAR-only students; needs no ROS. Commands (each has its own --help):
   evaluate  score a student (or a teacher, or one constant class) against 3D labels:
                                     evaluate --checkpoint student.safetensors --dataset SPEC --taxonomy street-12
   export    write a run's student as one file: export --run DIR --out student.safetensors
-                                    [--scores REPORT.json]
+                                    [--scores REPORT.json] [--calibrate SPEC]
 
 A dataset is named kind:path?option=value, e.g. kitti_object:/data/kitti_object?split=training.
 """

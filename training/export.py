@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.students.checkpoint import CheckpointInfo, Score, save_checkpoint
 from ros_kd.students.inputs import InputSpec
+from training.calibration import calibrate
 
 STUDENT = 'student.safetensors'
 
@@ -35,12 +37,14 @@ def find_run_checkpoint(path: Path) -> Path:
     return found
 
 
-def export_run(run: Path, out: Path, scores: tuple[Score, ...] = (), half: bool = False) -> Path:
+def export_run(run: Path, out: Path, scores: tuple[Score, ...] = (), half: bool = False,
+               labelled: list[str] | None = None) -> Path:
     """Write the student of a run (a folder or a .ckpt file) to `out` and return that.
 
     scores: what is known beside the validation score, which is taken from the checkpoint. half: store float16, in half
-    the space; it is loaded as float32. Raises ValueError if the checkpoint is none of ours,
-    CheckpointError if `out` does not end in .safetensors.
+    the space; it is loaded as float32. labelled: datasets with 3D labels to calibrate confidences with, instead of the
+    recipe's validation targets. Raises ValueError if the checkpoint is none of ours, CheckpointError if `out` does not
+    end in .safetensors.
     """
     path = find_run_checkpoint(run)
     checkpoint = torch.load(path, map_location='cpu', weights_only=True)
@@ -49,11 +53,16 @@ def export_run(run: Path, out: Path, scores: tuple[Score, ...] = (), half: bool 
         raise ValueError(f'{path} describes no student: expected a checkpoint of `python -m training fit`')
     info = CheckpointInfo(described['architecture'], InputSpec(**described['inputs']),
                           get_taxonomy(described['taxonomy']), described['width'], described['recipe'],
-                          (*_validation_score(checkpoint), *scores))
+                          (*_validation_score(checkpoint), *scores), described.get('temperature', 1.0))
     student = info.build()
     prefix = 'student.'
     student.load_state_dict({name[len(prefix):]: value for name, value in checkpoint['state_dict'].items()
                              if name.startswith(prefix)})
+    if labelled:
+        calibrated = calibrate(student, info, labelled)
+        info = replace(info, temperature=calibrated.temperature)
+        print(f'temperature {calibrated.temperature:.3f} from {calibrated.points} labelled points: calibration error '
+              f'{100 * calibrated.before:.1f} % -> {100 * calibrated.after:.1f} %')
     return save_checkpoint(out, student.half() if half else student, info)
 
 
@@ -86,8 +95,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument('--out', type=Path, required=True, help='the file to write, *.safetensors')
     parser.add_argument('--scores', type=Path, action='append', default=[], metavar='REPORT',
                         help='a report of evaluate --out to carry along; repeatable')
+    parser.add_argument('--calibrate', action='append', metavar='SPEC',
+                        help='a dataset with 3D labels to calibrate confidences with, instead of the temperature found '
+                             'on the recipe\'s validation frames; repeatable')
     parser.add_argument('--half', action='store_true', help='store float16 weights: half the size')
     chosen = parser.parse_args(arguments)
     scores = tuple(score for report in chosen.scores for score in scores_of(report))
-    print(export_run(chosen.run, chosen.out, scores, chosen.half))
+    print(export_run(chosen.run, chosen.out, scores, chosen.half, chosen.calibrate))
     return 0

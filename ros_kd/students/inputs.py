@@ -54,7 +54,7 @@ COLUMNS: dict[str, Callable[[_Points], Tensor]] = {
     'x': lambda p: p.metres[0] / METRES,
     'y': lambda p: p.metres[1] / METRES,
     'z': lambda p: p.metres[2] / METRES,
-    'range': lambda p: p.metres.norm(dim=0) / METRES,
+    'range': lambda p: p.metres.square().sum(0).sqrt() / METRES,
     'intensity': lambda p: p.intensity,
     'dx': _offset(0),
     'dy': _offset(1),

@@ -76,7 +76,7 @@ class Predictor:
         self._turns = turns(tta)
         self._dtype = getattr(torch, self.precision)
         self._student = fold(student).to(self.device, self._dtype)
-        self._unused = torch.tensor([name is None for name in info.taxonomy.names], device=self.device)
+        self._offset = torch.tensor([0.0 if name else -torch.inf for name in info.taxonomy.names], device=self.device)
         self._lock = Lock()
 
     @classmethod
@@ -121,7 +121,7 @@ class Predictor:
         batch = self.info.inputs.prepare([scan], self.device, self.backend.name).cast(self._dtype)
         watch.lap('prepare')
         keys = batch.tensor.keys
-        logits = self._student(batch).float() if len(keys) else torch.empty(0, len(self._unused), device=self.device)
+        logits = self._student(batch).float() if len(keys) else torch.empty(0, len(self._offset), device=self.device)
         watch.lap('network')
         return _View(scan.points, batch.point_voxel, keys, logits)
 
@@ -134,7 +134,7 @@ class Predictor:
 
     def _averaged(self, views: list[_View]) -> tuple[Tensor, Tensor]:
         """Return label and confidence as `_labels` does, of the mean probability over the views that see a point."""
-        total = torch.zeros(len(views[0].points), len(self._unused) + 1, device=self.device)
+        total = torch.zeros(len(views[0].points), len(self._offset) + 1, device=self.device)
         for view in views:
             seen = nn.functional.pad(self._probabilities(view.logits), (0, 1), value=1.0)  # the last column counts
             total += nn.functional.pad(seen, (0, 0, 0, 1))[view.point_voxel]
@@ -143,7 +143,7 @@ class Predictor:
 
     def _probabilities(self, logits: Tensor) -> Tensor:
         """Return [V, K], 0 for class ids that the taxonomy does not use."""
-        return (logits / self.info.temperature).masked_fill(self._unused, -torch.inf).softmax(1)
+        return torch.add(self._offset, logits, alpha=1 / self.info.temperature).softmax(1)
 
     def _label_beyond(self, view: _View, label: Tensor, confidence: Tensor) -> None:
         """Label the points that exist and that no view has in a voxel."""

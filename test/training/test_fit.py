@@ -17,6 +17,7 @@ from streets import RECIPE, street, write_drive
 
 from ros_kd.students.checkpoint import read_info
 from ros_kd.students.predictor import Predictor
+from ros_kd.students.presets import PRESETS, StudentSpec
 from training.__main__ import main
 from training.cli import without_folders
 from training.data import PreparedFrames, under
@@ -52,7 +53,7 @@ def test_fit_export_predict_and_evaluate(recipe, tmp_path, capsys):
     assert (prediction.label == scan.label).mean() > 0.95
     info = read_info(run / 'student.safetensors')
     assert info.taxonomy.name == 'street-12' and info.inputs.voxel_size == 0.5 and 'SoftLabels' in info.recipe
-    assert info.scores[0].value > 0.9
+    assert info.scores[0].value > 0.9 and info.temperature != 1.0
     assert main(['validate', *recipe[1:], *validated, '--run', str(run), '--ckpt_path', 'best']) == 0
     assert 'val/miou' in capsys.readouterr().out
     out = tmp_path / 'scores.json'
@@ -72,6 +73,10 @@ def test_fit_export_predict_and_evaluate(recipe, tmp_path, capsys):
     scores = read_info(tmp_path / 'scored.safetensors').scores
     assert [score.metric for score in scores] == ['mIoU', 'mIoU', 'accuracy'] and scores[2].value == report['accuracy']
     assert scores[2].data == 'semantickitti:data'
+    capsys.readouterr()
+    labelled = ['--out', str(tmp_path / 'labelled.safetensors'), '--calibrate', f'semantickitti:{root}']
+    assert main(['export', '--run', str(run), *labelled]) == 0
+    assert f'temperature {read_info(tmp_path / "labelled.safetensors").temperature:.3f} from' in capsys.readouterr().out
     small = tmp_path / 'small.safetensors'
     assert main(['export', '--run', str(run), '--out', str(small), '--half']) == 0
     assert small.stat().st_size < 0.6 * (run / 'student.safetensors').stat().st_size
@@ -100,6 +105,15 @@ def test_training_with_3d_labels_needs_no_teacher(recipe, tmp_path):
                str(tmp_path / 'run'), '--trainer.max_epochs', '1']
     assert main(recipe) == 0
     assert (tmp_path / 'run/student.safetensors').is_file()
+
+
+def test_a_recipe_names_a_preset_or_changes_one_value_of_its_student(recipe, tmp_path):
+    recipe += ['--trainer.max_epochs', '1']
+    for name, student in (('fast', ['--model.student', 'fast']), ('other', ['--model.student.inputs.voxel_size', '1'])):
+        assert main([*recipe, *student, '--run', str(tmp_path / name)]) == 0
+    fast, other = (read_info(tmp_path / name) for name in ('fast', 'other'))
+    assert StudentSpec(fast.architecture, fast.width, fast.inputs) == PRESETS['fast']
+    assert other.inputs.voxel_size == 1 and other.width == 0.25
 
 
 def test_baseline_and_teacher_can_be_evaluated(recipe, tmp_path):

@@ -17,20 +17,12 @@ from torch import Tensor
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.scores import Confusion
 from ros_kd.students import build_student
-from ros_kd.students.inputs import InputSpec
+from ros_kd.students.presets import StudentSpec, student_spec
 from ros_kd.students.voxels import VoxelBatch
+from training.calibration import TemperatureFit
 from training.data import Batch
 from training.targets import TargetMaker, truth
 from training.teachers import Teacher
-
-
-@dataclass(frozen=True)
-class StudentSpec:
-    """The network to train. architecture, width: see ros_kd.students. inputs: what it sees of a scan."""
-
-    architecture: str = 'minkunet14'
-    width: float = 1.0
-    inputs: InputSpec = InputSpec()
 
 
 @dataclass(frozen=True)
@@ -61,20 +53,23 @@ class Method(LightningModule):
     """Given a batch of paired frames, a teacher and a student: named losses. What a method adds for training stays in
     it; only `student` is exported.
 
-    needs_images: whether batches must carry the frames' views.
+    student: the network to train, by a preset's name ("fast", "accurate") or described. needs_images: whether batches
+    must carry the frames' views.
     """
 
     needs_images = False
 
-    def __init__(self, taxonomy: str, student: StudentSpec = StudentSpec(),
+    def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
                  optimisation: Optimisation = Optimisation()) -> None:
         super().__init__()
         self.taxonomy = get_taxonomy(taxonomy)
-        self.spec, self.optimisation = student, optimisation
-        channels = len(student.inputs.columns)
-        self.student = build_student(student.architecture, channels, len(self.taxonomy), student.width)
+        self.spec, self.optimisation = (spec := student_spec(student)), optimisation
+        channels = len(spec.inputs.columns)
+        self.student = build_student(spec.architecture, channels, len(self.taxonomy), spec.width)
         self.recipe = ''
+        self.temperature = 1.0
         self._confusions: dict[str, Confusion] = {}
+        self._calibration = TemperatureFit(self.taxonomy)
 
     @abstractmethod
     def targets(self, teacher: Teacher | None) -> TargetMaker:
@@ -102,6 +97,7 @@ class Method(LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's counts."""
         self._confusions = {name: Confusion.empty(len(self.taxonomy)) for name in ('', '_labels')}
+        self._calibration = TemperatureFit(self.taxonomy)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count how the student agrees with the targets, and with 3D labels where there are any."""
@@ -113,15 +109,22 @@ class Method(LightningModule):
         truths = [truth(frame, self.taxonomy) for frame in batch.frames]
         if all(one is not None for one in truths):
             self._confusions['_labels'].add(np.concatenate(truths), label)
+        logits, inside = answer.at(batch.index)
+        self._calibration.add(logits, batch.values[inside])
 
     def on_validation_epoch_end(self) -> None:
-        """Log val/miou and val/accuracy against the targets, val/miou_labels ... against 3D labels."""
+        """Log val/miou and val/accuracy against the targets, val/miou_labels ... against 3D labels; calibrate."""
         for suffix, confusion in self._confusions.items():
             counts = self.all_gather(torch.from_numpy(confusion.counts).to(self.device))
             confusion = Confusion(counts.reshape(-1, *confusion.counts.shape).sum(0).cpu().numpy())
             if confusion.total:
                 self.log(f'val/miou{suffix}', confusion.mean_iou, prog_bar=True, sync_dist=True)
                 self.log(f'val/accuracy{suffix}', confusion.accuracy, sync_dist=True)
+        calibrated = self._calibration.fit()
+        if calibrated is not None and not self.trainer.sanity_checking:
+            self.temperature = float(self.all_gather(torch.tensor(calibrated.temperature)).mean())
+            self.log('val/calibration_error', calibrated.after, sync_dist=True)
+            self.log('val/calibration_error_before', calibrated.before, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return AdamW and its one-cycle schedule over all steps of the training."""
@@ -136,4 +139,4 @@ class Method(LightningModule):
         inputs = {name: list(value) if isinstance(value, tuple) else value
                   for name, value in asdict(self.spec.inputs).items()}
         checkpoint['student'] = {'architecture': self.spec.architecture, 'width': self.spec.width, 'inputs': inputs,
-                                 'taxonomy': self.taxonomy.name, 'recipe': self.recipe}
+                                 'taxonomy': self.taxonomy.name, 'recipe': self.recipe, 'temperature': self.temperature}

@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ros_kd.students.presets import StudentSpec
 from training.data import Batch
-from training.methods import Answer, Method, Optimisation, StudentSpec
+from training.methods import Answer, Method, Optimisation
 from training.targets import Projecting, TargetMaker, TeacherTargets
 from training.teachers import Teacher
 
@@ -38,8 +39,9 @@ class SoftLabels(Method):
     projecting: how images are looked up. balance: exponent of the class balance, 0 = none.
     """
 
-    def __init__(self, taxonomy: str, student: StudentSpec = StudentSpec(), optimisation: Optimisation = Optimisation(),
-                 projecting: Projecting = Projecting(), balance: float = 0.0) -> None:
+    def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
+                 optimisation: Optimisation = Optimisation(), projecting: Projecting = Projecting(),
+                 balance: float = 0.0) -> None:
         super().__init__(taxonomy, student, optimisation)
         self.projecting, self.exponent = projecting, balance
         self.register_buffer('class_weight', torch.ones(len(self.taxonomy)), persistent=False)
