@@ -59,7 +59,6 @@ inline float from_bits(uint32_t bits) {
 // Weights of one input channel (float) or of two neighbouring ones (bfloat16), and how they meet the inputs.
 struct Float {
     using Element = float;
-    static constexpr int kElements = 1;
     template <int B>
     struct Weights {
         Vector v[B];
@@ -79,7 +78,6 @@ struct Float {
 
 struct BFloat16 {
     using Element = uint16_t;
-    static constexpr int kElements = 2;
     template <int B>
     struct Weights {
 #if defined(__AVX512BF16__)
