@@ -159,7 +159,7 @@ int32_t ros_kd_weight_gradient(const ros_kd_map* map, const float* x, int64_t in
     const int64_t width = (out_channels + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
     const int64_t tiles = (map->outputs + map->tile - 1) / map->tile;
     // The list of the centre is several times longer than the others': shares of the input channels even them out.
-    const int64_t share = std::max<int64_t>(16, (in_channels + 3) / 4 + 7 & ~int64_t(7));
+    const int64_t share = std::max<int64_t>(16, ((in_channels + 3) / 4 + 7) / 8 * 8);
     const int64_t shares = (in_channels + share - 1) / share;
     std::atomic<bool> failed{false};
     parallel(map->volume * shares, threads, [&](int64_t task) {

@@ -23,7 +23,7 @@ struct Box {
     int bits[4];
 
     static uint64_t field(uint64_t key, int f) {
-        return f == 0 ? key >> 3 * kFieldBits : key >> (3 - f) * kFieldBits & ((uint64_t(1) << kFieldBits) - 1);
+        return f == 0 ? key >> (3 * kFieldBits) : key >> ((3 - f) * kFieldBits) & ((uint64_t(1) << kFieldBits) - 1);
     }
 
     Box(const int64_t* keys, int64_t n) {
@@ -36,14 +36,14 @@ struct Box {
                 highest[f] = std::max(highest[f], value);
             }
         for (int f = 0; f < 4; f++)
-            for (bits[f] = 0; highest[f] - lowest[f] >> bits[f]; bits[f]++) {}
+            for (bits[f] = 0; (highest[f] - lowest[f]) >> bits[f]; bits[f]++) {}
     }
 
     int total() const { return bits[0] + bits[1] + bits[2] + bits[3]; }
 
     uint64_t offset(int64_t key) const {
         uint64_t result = 0;
-        for (int f = 0; f < 4; f++) result = result << bits[f] | (field(static_cast<uint64_t>(key), f) - lowest[f]);
+        for (int f = 0; f < 4; f++) result = (result << bits[f]) | (field(static_cast<uint64_t>(key), f) - lowest[f]);
         return result;
     }
 
@@ -53,7 +53,7 @@ struct Box {
             value[f] = (offset & ((uint64_t(1) << bits[f]) - 1)) + lowest[f];
             offset >>= bits[f];
         }
-        return static_cast<int64_t>(value[0] << 3 * kFieldBits | value[1] << 2 * kFieldBits | value[2] << kFieldBits |
+        return static_cast<int64_t>(value[0] << (3 * kFieldBits) | value[1] << (2 * kFieldBits) | value[2] << kFieldBits |
                                     value[3]);
     }
 };
@@ -73,9 +73,9 @@ void radix_sort(std::vector<Item>& items, int low, int high) {
     for (int shift = low; shift < high; shift += kDigit) {
         const uint64_t mask = (uint64_t(1) << std::min(kDigit, high - shift)) - 1;
         size_t begin[(1 << kDigit) + 1] = {};
-        for (const Item& item : items) begin[(sort_key(item) >> shift & mask) + 1]++;
+        for (const Item& item : items) begin[((sort_key(item) >> shift) & mask) + 1]++;
         for (uint64_t digit = 0; digit < mask; digit++) begin[digit + 1] += begin[digit];
-        for (const Item& item : items) other[begin[sort_key(item) >> shift & mask]++] = item;
+        for (const Item& item : items) other[begin[(sort_key(item) >> shift) & mask]++] = item;
         items.swap(other);
     }
 }
@@ -101,7 +101,7 @@ int32_t ros_kd_unique(const int64_t* keys, int64_t n, int64_t* unique, int64_t* 
     if (n == 0) return ROS_KD_OK;
     const Box box(keys, n);
     int place_bits = 0;
-    while (n - 1 >> place_bits) place_bits++;
+    while ((n - 1) >> place_bits) place_bits++;
     if (!inverse) place_bits = 0;
     if (box.total() + place_bits <= 64) {  // the key's offset and its place in one word
         std::vector<uint64_t> items(n);
