@@ -68,7 +68,9 @@ class LinearNorm(nn.Module):
     def forward(self, features: Tensor, backend: Backend, coarse: Tensor | None = None,
                 index: Tensor | None = None) -> Tensor:
         """Return [N, C_out] for features [N, C_in]; row i also gets row index[i] of `coarse` [N', C_in]."""
-        added = None if coarse is None else backend.linear(coarse, self.linear.weight.T)[index]
+        added = None
+        if coarse is not None:
+            added = backend.linear(coarse, self.linear.weight.T, cache=self.linear.cache)[index]
         if self.norm is None:
             return self.linear(features, backend, added, self.slope)
         return activated(self.norm(self.linear(features, backend, added)), self.slope)

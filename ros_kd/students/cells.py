@@ -18,8 +18,9 @@ def cells(geometry: Geometry, stride: int, coarser: int) -> Groups:
     """Return the cells of stride `coarser` (a power of 2 times `stride`) that the voxels of `stride` lie in."""
     index = None
     while stride < coarser:
-        parents = torch.searchsorted(geometry.coarser(stride), packing.halve(geometry.keys[stride])[0])
+        keys, parents = torch.unique(packing.halve(geometry.keys[stride])[0], return_inverse=True)
         index, stride = parents if index is None else parents[index], 2 * stride
+        geometry.keys.setdefault(stride, keys)
     return Groups(index, len(geometry.keys[coarser]))
 
 

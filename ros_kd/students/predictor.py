@@ -17,6 +17,7 @@ from ros_kd.frames import Scan
 from ros_kd.sparse import choose_backend
 from ros_kd.students.checkpoint import CheckpointInfo, load_checkpoint
 from ros_kd.students.folding import fold
+from ros_kd.students.inputs import InputSpec
 from ros_kd.students.nearest import nearest_logits
 from ros_kd.students.turning import turns
 
@@ -82,9 +83,14 @@ class Predictor:
     @classmethod
     def load(cls, path: str | os.PathLike, device: torch.device | str = 'auto', backend: str = 'auto',
              precision: str = 'auto', tta: int = 1) -> Predictor:
-        """Read a checkpoint. Raises CheckpointError, or ValueError for a device or backend that is not there."""
+        """Read a checkpoint and run it once, so that the first scan does not wait for packed weights or GPU kernels.
+
+        Raises CheckpointError, or ValueError for a device or backend that is not there.
+        """
         device = _device(device)
-        return cls(*load_checkpoint(path), device, backend, precision, tta)
+        predictor = cls(*load_checkpoint(path), device, backend, precision, tta)
+        predictor.predict(_floor(predictor.info.inputs))
+        return predictor
 
     @property
     def description(self) -> str:
@@ -178,6 +184,15 @@ class _Stopwatch:
     def times(self) -> StageTimes:
         """The sums so far."""
         return StageTimes(**self._seconds)
+
+
+def _floor(inputs: InputSpec) -> Scan:
+    """Return points in 64 x 64 voxels around the middle of the range."""
+    steps = np.arange(-32, 32, dtype=np.float32)
+    x, y = np.meshgrid(steps, steps)
+    offsets = np.stack([x, y, np.zeros_like(x)], 2).reshape(-1, 3) * np.float32(inputs.voxel_size)
+    points = offsets + np.float32([(low + high) / 2 for low, high in zip(inputs.lower, inputs.upper)])
+    return Scan(0, points, np.zeros(len(points), np.float32))
 
 
 def _precision(precision: str, fast: bool) -> str:
