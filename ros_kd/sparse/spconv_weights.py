@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights in spconv's layouts and back; needs no spconv.
 
-Ours are [kernel volume, C_in, C_out] (x slowest in the kernel). spconv names its layouts K for C_out, RS for the kernel's
-axes and C for C_in: KRSC [C_out, k, k, k, C_in] since 2.2, RSKC and RSCK before. A kernel of 1 is the exception:
-spconv multiplies by weight.view(C_in, C_out), so that its memory is such a matrix whatever its shape says.
+Ours are [kernel volume, C_in, C_out] (x slowest in the kernel). spconv names its layouts K for C_out, RS for the axes
+of the kernel and C for C_in: KRSC [C_out, k, k, k, C_in] since 2.2, RSKC and RSCK before. A kernel of 1 is the
+exception: spconv multiplies by weight.view(C_in, C_out), so that its memory is such a matrix whatever its shape says.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _axes(layout: str) -> tuple[int, ...]:
 def state_from_spconv(state: Mapping[str, Tensor], layout: str = 'KRSC') -> dict[str, Tensor]:
     """Return the state dict of a network of spconv's layers for the same network of ours.
 
-    Weights of 5 dimensions are converted. Names stay: rename them first where the networks name their layers differently.
+    Weights of 5 dimensions are converted. Names stay: rename them first where the networks name layers differently.
     """
     return {name: from_spconv(value, layout) if value.ndim == 5 else value for name, value in state.items()}
 
