@@ -78,6 +78,27 @@ def test_broken_layouts_are_refused_by_name(change, message):
         clouds.records(cloud)
 
 
+def test_fields_that_fill_space_are_left_out_and_the_first_of_a_name_counts():
+    fields = [PointField('x', 0, 7), PointField('_', 4, 2, 4), PointField('', 8, 2), PointField('_', 9, 99),
+              PointField('x', 12, 8)]
+    dtype = clouds.record_dtype(fields, 20, False)
+    assert dtype.names == ('x',) and dtype.fields['x'] == (np.dtype('<f4'), 0) and dtype.itemsize == 20
+
+
+def test_positions_are_one_finite_number_an_axis_or_infinite():
+    points = np.zeros(3, [('x', '>f8'), ('y', 'i2'), ('z', 'f4')])
+    points['x'], points['y'] = [1e300, -1e300, 0.25], 7
+    np.testing.assert_array_equal(clouds.positions(points), [[np.inf, 7, 0], [-np.inf, 7, 0], [0.25, 7, 0]])
+    with pytest.raises(ValueError, match=r"fields \['y'\] of several values"):
+        clouds.positions(np.zeros(3, [('x', 'f4'), ('y', 'f4', (2,)), ('z', 'f4')]))
+
+
+def test_columns_that_nobody_asks_for_are_not_read():
+    points = np.zeros(2, [('x', 'f4'), ('y', 'f4'), ('z', 'f4'), ('intensity', 'f4'), ('ring', 'u2'), ('t', 'u4')])
+    scan = clouds.scan_from_records(points, 0, '', 1.0, columns=('ring',))
+    assert scan.intensity is None and scan.time is None and scan.ring.dtype == np.uint16
+
+
 def test_scan_survives_the_way_through_a_cloud():
     random = np.random.default_rng(0)
     scan = Scan(5, random.normal(size=(50, 3)).astype(np.float32), random.random(50).astype(np.float32),

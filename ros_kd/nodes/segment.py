@@ -7,7 +7,6 @@ from __future__ import annotations
 import traceback
 from threading import Event
 from time import perf_counter
-from types import SimpleNamespace
 from typing import Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -147,7 +146,7 @@ class SegmentNode(LifecycleNode):
         predicted = perf_counter()
         self._outputs.publish(cloud, prediction, model, settings)
         end = perf_counter()
-        stages = getattr(prediction, 'times', None) or SimpleNamespace(prepare=0.0, network=predicted - read, assign=0.0)
+        stages = prediction.times
         times = Times(*(1e3 * seconds for seconds in (read - begin, stages.prepare, stages.network, stages.assign,
                                                       end - predicted, end - begin)))
         stamp = Time.from_msg(message.header.stamp, self.get_clock().clock_type)

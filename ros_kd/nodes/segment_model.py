@@ -81,7 +81,7 @@ def load_model(settings: SegmentParameters) -> Model:
     from ros_kd.students.predictor import Predictor
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    predictor = _load(Predictor, path, settings)
+    predictor = Predictor.load(path, settings.device, settings.backend, settings.precision, settings.tta)
     model = Model(path, predictor, packed_palette(predictor.info.taxonomy))
     model.dropped(settings.drop_classes)
     return model
@@ -101,12 +101,3 @@ def find_checkpoint(path: str) -> Path:
     raise ValueError(f'no checkpoint: the parameter "checkpoint" is empty and there is no student at {shipped}. Name '
                      'one with checkpoint:=FILE.safetensors; "make demo" makes one in minutes, "python -m training" '
                      'one from your own recordings')
-
-
-def _load(kind: type, path: Path, settings: SegmentParameters) -> Predictor:
-    import inspect
-    if 'tta' in inspect.signature(kind.load).parameters:
-        return kind.load(path, settings.device, settings.backend, settings.precision, settings.tta)
-    predictor = kind.load(path, settings.device, settings.backend)
-    predictor.description = f'{predictor.device}'
-    return predictor

@@ -38,8 +38,10 @@ class Reload:
             time.sleep(PAUSE)  # rclpy comes back at once, whatever a coroutine waits for
             await _Turn()
         response.success, response.message = self._finish()
-        say = self._node.get_logger().info if response.success else self._node.get_logger().error
-        say(f'reload: {response.message}')
+        if response.success:
+            self._node.get_logger().info(f'reload: {response.message}')
+        else:
+            self._node.get_logger().error(f'reload: {response.message}')
         return response
 
     def _run(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParametersAtomically
@@ -32,6 +32,7 @@ from ros_kd.students.checkpoint import CheckpointInfo
 from ros_kd.students.inputs import InputSpec
 from ros_kd.students.predictor import Predictor
 
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 ROOT = Path(__file__).parents[2]
 STAMP = 12_000_000_034
 INFO = CheckpointInfo('minkunet14', InputSpec(0.2, (-10, -10, -3), (10, 10, 3), ('x', 'y', 'z', 'intensity')),
@@ -111,6 +112,7 @@ class Vehicle(Node):
     def __init__(self, context, namespace=''):
         super().__init__('vehicle', context=context, namespace=namespace)
         self.segment = f'{namespace}/segment'
+        self.callers = {}
         self.labelled, self.infos, self.legends, self.times, self.diagnostics = [], [], [], [], []
         self.publisher = self.create_publisher(PointCloud2, 'points', 10)
         self.executor_ = SingleThreadedExecutor(context=context)
@@ -153,11 +155,11 @@ class Vehicle(Node):
 
     def call(self, kind, service, request, seconds=30.0):
         """Return the answer of a service of the segmenter."""
-        client = self.create_client(kind, f'{self.segment}/{service}')
-        self.wait_for(client.service_is_ready, service)
-        future = client.call_async(request)
+        if service not in self.callers:  # kept: an answer may be lost before a new client is known everywhere
+            self.callers[service] = self.create_client(kind, f'{self.segment}/{service}')
+        self.wait_for(self.callers[service].service_is_ready, service)
+        future = self.callers[service].call_async(request)
         self.wait_for(future.done, f'answer of {service}', seconds)
-        self.destroy_client(client)
         return future.result()
 
     def set(self, **values):
@@ -172,6 +174,11 @@ class Vehicle(Node):
         """Ask for a transition of the lifecycle; return whether it was made."""
         request = ChangeState.Request(transition=Transition(id=transition))
         return self.call(ChangeState, 'change_state', request).success
+
+    def told(self, level, text=''):
+        """Return whether the newest diagnostic of the segmenter has this level and text."""
+        status = self.values()[0]
+        return status is not None and status.level == level and text in status.message
 
     def values(self):
         """Return the newest diagnostic of the segmenter and its values."""

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The segmenter's parts: the newest-only worker, the intensity scale, and the reasons for silence."""
 
+import re
 import time
 from threading import Event
 
@@ -12,17 +13,24 @@ pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make se
 
 import rclpy  # noqa: E402
 from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import PointCloud2  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
+from ros_kd import clouds  # noqa: E402
 from ros_kd.frames import Scan  # noqa: E402
 from ros_kd.label_sets import TAXONOMIES  # noqa: E402
-from ros_kd.nodes.health import OVERTAKEN, Findings, Health  # noqa: E402
-from ros_kd.nodes.labelled_cloud import IntensityScale  # noqa: E402
+from ros_kd.nodes import messages  # noqa: E402
+from ros_kd.nodes.health import OVERTAKEN, Findings, Health, Silence  # noqa: E402
+from ros_kd.nodes.labelled_cloud import (  # noqa: E402
+    IntensityScale, filtered_message, kept_points, label_columns, packed_palette, read_cloud)
 from ros_kd.nodes.latest import LatestOnly  # noqa: E402
 from ros_kd.nodes.legend import legend_message  # noqa: E402
+from ros_kd.nodes.segment_timing import Times  # noqa: E402
 from ros_kd.nodes.silence import explain_silence  # noqa: E402
+from ros_kd.nodes.spinning import Spinner  # noqa: E402
+from ros_kd.students.predictor import Prediction  # noqa: E402
 
 DOMAIN = 65
 
@@ -82,6 +90,94 @@ def test_diagnostics_warn_of_faults_since_the_last_one_and_not_of_overtaken_clou
         pair.key: pair.value for pair in status.values}.items()
     assert health.status('a', Findings(unheard='not all')).level == b'\x01'
     assert health.status('a', Findings(silent='nothing comes', unheard='not all')).level == b'\x02'
+
+
+TIMES = Times(1, 2, 100, 3, 4, 110)
+
+
+def test_diagnostics_warn_while_clouds_take_longer_than_they_come():
+    health = Health()
+    health.process(TIMES, 120, 10, 0)
+    assert health.status('a', Findings()).level == b'\x00'  # not enough clouds to know how often they come
+    for _ in range(7):
+        health.receive()
+        time.sleep(0.02)
+    health.process(TIMES, 120, 10, 0)
+    status = health.status('a', Findings())
+    assert status.level == b'\x01' and re.match(r'a cloud takes 110 ms, the budget is \d\d ms \(the time between clouds\)',
+                                               status.message)
+    health.process(TIMES, 120, 10, 0)
+    assert health.status('a', Findings(budget_ms=111.0)).level == b'\x00'
+    health.process(TIMES, 120, 10, 0)
+    status = health.status('a', Findings(budget_ms=109.0, model='m', checkpoint='c'))
+    assert status.level == b'\x01' and '(parameter budget_ms)' in status.message and status.hardware_id == 'c'
+    values = {pair.key: pair.value for pair in status.values}
+    assert {'clouds over budget': '2', 'network_ms': '100.0', 'total_ms': '110.0', 'latency_ms': '120.0', 'model': 'm',
+            'processed': '4'}.items() <= values.items()
+    assert health.status('a', Findings(budget_ms=109.0)).level == b'\x00'  # none since
+
+
+@pytest.mark.parametrize('jump', [-1e6, 1e6])
+def test_silence_is_what_both_clocks_say(jump):
+    now = [1e7]
+    silence = Silence(lambda: now[0])
+    time.sleep(0.2)
+    assert silence.seconds() == 0  # time stands still
+    now[0] += 0.1
+    assert silence.seconds() == pytest.approx(0.1)
+    now[0] += jump
+    assert silence.seconds() <= (0 if jump < 0 else 10)
+    now[0] += 0.15
+    assert 0.15 <= silence.seconds() + 1e-6 and silence.seconds() < 10
+    silence.end()
+    assert silence.seconds() == 0
+
+
+@pytest.mark.parametrize('order', '<>')
+def test_rows_of_a_cloud_become_one_row_with_all_their_bytes(order):
+    generator = np.random.default_rng(0)
+    layout = np.dtype({'names': ['x', 'y', 'z'], 'formats': [order + 'f4'] * 3, 'offsets': [1, 5, 9], 'itemsize': 15})
+    points = generator.integers(0, 64, (40, 15), np.uint8).reshape(-1).view(layout)
+    cloud = read_cloud(messages.cloud_message(points, messages.header(5, 'lidar'), 4))
+    prediction = Prediction(np.arange(40, dtype=np.uint8) % 12, np.linspace(0, 1, 40, dtype=np.float32))
+    palette = packed_palette(TAXONOMIES['street-12'])
+    dropped = np.isin(np.arange(256), [3, 4])
+    rows = kept_points(prediction, dropped, 0.5)
+    assert rows.tolist() == [i for i in range(40) if i / 39 >= 0.5 and i % 12 not in (3, 4)]
+    columns = label_columns(prediction, palette, ('rgb', 'label'), 0.0)
+    message = filtered_message(cloud, columns, rows)
+    assert (message.width, message.height, message.is_bigendian, message.point_step) == (len(rows), 1, order == '>', 20)
+    assert np.array_equal(np.frombuffer(message.data, np.uint8).reshape(-1, 20)[:, :15],
+                          points.view(np.uint8).reshape(40, 15)[rows])
+    again = clouds.records(message)
+    assert np.array_equal(again['label'], prediction.label[rows])
+    assert np.array_equal(again['rgb'].astype('<f4').view(np.uint32), palette.view(np.uint32)[prediction.label[rows]])
+    nothing = filtered_message(cloud, columns, rows[:0])
+    assert (nothing.width, len(nothing.data), len(nothing.fields)) == (0, 0, 5)
+
+
+def test_callbacks_that_raise_are_told_once_for_a_place_and_the_rest_goes_on():
+    context = Context()
+    rclpy.init(context=context, domain_id=DOMAIN)
+    node, said, called = rclpy.create_node('spinning', context=context), [], []
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+
+    class Log:
+        error = staticmethod(said.append)
+
+    def fail():
+        called.append(True)
+        raise KeyError(len(called))
+
+    node.create_timer(0.01, fail)
+    spinner = Spinner(executor, Log())
+    end = time.monotonic() + 20
+    while len(called) < 3 and time.monotonic() < end:
+        spinner.spin(0.1)
+    assert len(called) >= 3 and len(said) == 1 and 'said once for KeyError' in said[0]
+    node.destroy_node()
+    context.try_shutdown()
 
 
 def test_the_legend_names_used_classes_only_and_clears_the_old_one():
