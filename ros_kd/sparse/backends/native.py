@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ros_kd.sparse import keys as packing
 from ros_kd.sparse import maps
-from ros_kd.sparse.backends.torch import autocast
+from ros_kd.sparse.backends.torch import TorchBackend, autocast
 from ros_kd.sparse.epilogue import NONE, Epilogue
 from ros_kd.sparse.groups import Groups
 from ros_kd.sparse.native import ops  # noqa: F401  defines torch.ops.ros_kd
@@ -53,8 +53,8 @@ class TileMap:
         return self._reversed[0]
 
 
-class NativeBackend:
-    """Runs on CPU tensors where the library was built."""
+class NativeBackend(TorchBackend):
+    """Runs on CPU tensors where the library was built; linear layers with gradients are torch's."""
 
     name = 'native'
 
@@ -116,7 +116,7 @@ class NativeBackend:
         """Return [N, C_out] from features [N, C_in] and weight [C_in, C_out]."""
         features, weight = autocast(features, weight)
         if _needs_gradient(features, weight, epilogue):
-            return epilogue(torch.nn.functional.linear(features, weight.T))
+            return super().linear(features, weight, epilogue)
         return torch.ops.ros_kd.convolve_packed(
             features, self._packed(weight[None], cache), weight.shape[1], None, None, None, features.shape[0], 1,
             epilogue.bias, epilogue.residual, epilogue.slope)

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <numeric>
-#include <vector>
 
 #include "api.h"
 #include "dispatch.h"
@@ -86,11 +86,28 @@ void pack(const Element* weight, const int64_t* strides, int64_t in_channels, in
                                 : Element(0);
 }
 
-// The outputs' gradients of a list of pairs, side by side and padded to whole vectors.
-void gather(const float* g, int64_t channels, int64_t width, const int16_t* local, int64_t n, float* to) {
-    for (int64_t p = 0; p < n; p++, to += width) {
-        std::memcpy(to, g + local[p] * channels, sizeof(float) * channels);
-        std::memset(to + channels, 0, sizeof(float) * (width - channels));
+// The gradient of weight v over the tiles from `first` to `last`, into sums [in_channels, width].
+void sum_weight_gradient(const ros_kd_map& map, const Kernels& kernels, int64_t v, int64_t first, int64_t last,
+                         const float* x, int64_t in_channels, const float* g, int64_t out_channels, int64_t width,
+                         float* sums) {
+    std::memset(sums, 0, sizeof(float) * in_channels * width);
+    auto* rows = static_cast<float*>(scratch(kGradients, sizeof(float) * map.tile * width));
+    auto* own = static_cast<int16_t*>(scratch(kRows, sizeof(int16_t) * map.tile));
+    std::iota(own, own + map.tile, int16_t(0));
+    for (int64_t t = first; t < last; t++) {
+        const Tile tile = tile_of(map, map.tile, t, nullptr, nullptr);
+        const int64_t from = tile.start[v], n = tile.start[v + 1] - from;
+        const float* of_tile = g + tile.first * out_channels;
+        if (width == out_channels) {
+            kernels.weight_gradient(x, in_channels, in_channels, tile.row + from, of_tile, width, tile.local + from, n,
+                                    width, sums);
+            continue;
+        }
+        for (int64_t p = 0; p < n; p++) {  // side by side, padded to whole vectors
+            std::memcpy(rows + p * width, of_tile + tile.local[from + p] * out_channels, sizeof(float) * out_channels);
+            std::memset(rows + p * width + out_channels, 0, sizeof(float) * (width - out_channels));
+        }
+        kernels.weight_gradient(x, in_channels, in_channels, tile.row + from, rows, width, own, n, width, sums);
     }
 }
 
@@ -158,30 +175,30 @@ int32_t ros_kd_weight_gradient(const ros_kd_map* map, const float* x, int64_t in
     const Kernels& kernels = ros_kd::kernels();
     const int64_t width = (out_channels + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
     const int64_t tiles = (map->outputs + map->tile - 1) / map->tile;
-    // The list of the centre is several times longer than the others': shares of the input channels even them out.
-    const int64_t share = std::max<int64_t>(16, ((in_channels + 3) / 4 + 7) / 8 * 8);
-    const int64_t shares = (in_channels + share - 1) / share;
+    // More than a few threads would wait for the list of the centre, which is several times longer than the others.
+    const int64_t shares = std::max<int64_t>(1, std::min<int64_t>(threads / 4, tiles));
+    const int64_t size = in_channels * out_channels;
+    std::unique_ptr<float[]> partial(shares > 1 ? new float[shares * map->volume * size] : nullptr);
     std::atomic<bool> failed{false};
     parallel(map->volume * shares, threads, [&](int64_t task) {
-        const int64_t v = task / shares, c = task % shares * share, channels = std::min(share, in_channels - c);
+        const int64_t v = task / shares, share = task % shares;
+        float* to = (shares > 1 ? partial.get() : gradient) + (share * map->volume + v) * size;
         try {
-            auto* rows = static_cast<float*>(scratch(kGradients, sizeof(float) * map->tile * width));
-            auto* sums = static_cast<float*>(scratch(kAccumulators, sizeof(float) * channels * width));
-            std::memset(sums, 0, sizeof(float) * channels * width);
-            for (int64_t t = 0; t < tiles; t++) {
-                const Tile tile = tile_of(*map, map->tile, t, nullptr, nullptr);
-                const int64_t from = tile.start[v], n = tile.start[v + 1] - from;
-                if (n == 0) continue;
-                gather(g + tile.first * out_channels, out_channels, width, tile.local + from, n, rows);
-                kernels.weight_gradient(x + c, in_channels, channels, tile.row + from, n, rows, width, sums);
-            }
-            for (int64_t i = 0; i < channels; i++)
-                std::memcpy(gradient + (v * in_channels + c + i) * out_channels, sums + i * width,
-                            sizeof(float) * out_channels);
+            auto* sums = static_cast<float*>(scratch(kAccumulators, sizeof(float) * in_channels * width));
+            sum_weight_gradient(*map, kernels, v, tiles * share / shares, tiles * (share + 1) / shares, x, in_channels, g,
+                                out_channels, width, sums);
+            for (int64_t i = 0; i < in_channels; i++)
+                std::memcpy(to + i * out_channels, sums + i * width, sizeof(float) * out_channels);
         } catch (const std::bad_alloc&) {
             failed = true;
         }
     });
+    if (shares > 1)
+        parallel(map->volume, threads, [&](int64_t v) {
+            std::memcpy(gradient + v * size, &partial[v * size], sizeof(float) * size);
+            for (int64_t share = 1; share < shares; share++)
+                kernels.add(&partial[(share * map->volume + v) * size], size, gradient + v * size);
+        });
     return failed ? ROS_KD_NO_MEMORY : ROS_KD_OK;
 } catch (const std::bad_alloc&) {
     return ROS_KD_NO_MEMORY;

@@ -187,19 +187,31 @@ void finish(const float* acc, const Finish& f) {
     }
 }
 
+// Pairs of rows, of inputs and of gradients of the outputs.
+struct Pairs {
+    const float* x;
+    int64_t x_stride;
+    const int32_t* row;
+    const float* g;
+    int64_t g_stride;
+    const int16_t* place;
+    int64_t n;
+};
+
 template <int C, int B>
-inline void outer(const float* x, int64_t stride, const int32_t* row, int64_t n, const float* g, int64_t width,
-                  float* weight) {
+inline void outer(const Pairs& pairs, int64_t channel, int64_t column, int64_t width, float* weight) {
     Vector acc[C][B];
+    weight += channel * width + column;
 #pragma GCC unroll 24
     for (int c = 0; c < C; c++)
 #pragma GCC unroll 4
         for (int b = 0; b < B; b++) acc[c][b] = load(weight + c * width + b * kLanes);
-    for (int64_t p = 0; p < n; p++) {
-        const float* in = x + row[p] * stride;
+    for (int64_t p = 0; p < pairs.n; p++) {
+        const float* in = pairs.x + pairs.row[p] * pairs.x_stride + channel;
+        const float* g = pairs.g + pairs.place[p] * pairs.g_stride + column;
         Vector gradient[B];
 #pragma GCC unroll 4
-        for (int b = 0; b < B; b++) gradient[b] = load(g + p * width + b * kLanes);
+        for (int b = 0; b < B; b++) gradient[b] = load(g + b * kLanes);
 #pragma GCC unroll 24
         for (int c = 0; c < C; c++)
 #pragma GCC unroll 4
@@ -212,26 +224,26 @@ inline void outer(const float* x, int64_t stride, const int32_t* row, int64_t n,
 }
 
 template <int B>
-void outer_columns(const float* x, int64_t stride, int64_t channels, const int32_t* row, int64_t n, const float* g,
-                   int64_t width, float* weight) {
+void outer_columns(const Pairs& pairs, int64_t channels, int64_t column, int64_t width, float* weight) {
     constexpr int kChannels = ROS_KD_ACCUMULATORS / B < 8 ? ROS_KD_ACCUMULATORS / B : 8;
     int64_t c = 0;
-    for (; c + kChannels <= channels; c += kChannels)
-        outer<kChannels, B>(x + c, stride, row, n, g, width, weight + c * width);
+    for (; c + kChannels <= channels; c += kChannels) outer<kChannels, B>(pairs, c, column, width, weight);
     if constexpr (kChannels > 4)
-        for (; c + 4 <= channels; c += 4) outer<4, B>(x + c, stride, row, n, g, width, weight + c * width);
-    for (; c < channels; c++) outer<1, B>(x + c, stride, row, n, g, width, weight + c * width);
+        for (; c + 4 <= channels; c += 4) outer<4, B>(pairs, c, column, width, weight);
+    for (; c < channels; c++) outer<1, B>(pairs, c, column, width, weight);
 }
 
-void weight_gradient(const float* x, int64_t stride, int64_t channels, const int32_t* row, int64_t n, const float* g,
-                     int64_t width, float* weight) {
-    int64_t k = 0;
-    for (; k + kMost * kLanes <= width; k += kMost * kLanes)
-        outer_columns<kMost>(x, stride, channels, row, n, g + k, width, weight + k);
-    if constexpr (kMost > 2)
-        for (; k + 2 * kLanes <= width; k += 2 * kLanes)
-            outer_columns<2>(x, stride, channels, row, n, g + k, width, weight + k);
-    for (; k < width; k += kLanes) outer_columns<1>(x, stride, channels, row, n, g + k, width, weight + k);
+void weight_gradient(const float* x, int64_t x_stride, int64_t channels, const int32_t* row, const float* g,
+                     int64_t g_stride, const int16_t* place, int64_t n, int64_t width, float* weight) {
+    constexpr int64_t kPairs = 128;  // whose rows stay in the first cache while the channels go by
+    for (int64_t p = 0; p < n; p += kPairs) {
+        const Pairs pairs{x, x_stride, row + p, g, g_stride, place + p, n - p < kPairs ? n - p : kPairs};
+        int64_t k = 0;
+        for (; k + kMost * kLanes <= width; k += kMost * kLanes) outer_columns<kMost>(pairs, channels, k, width, weight);
+        if constexpr (kMost > 2)
+            for (; k + 2 * kLanes <= width; k += 2 * kLanes) outer_columns<2>(pairs, channels, k, width, weight);
+        for (; k < width; k += kLanes) outer_columns<1>(pairs, channels, k, width, weight);
+    }
 }
 
 void add(const float* x, int64_t n, float* total) {

@@ -27,10 +27,10 @@ struct Finish {
     float slope;
 };
 
-// weight[c][k] += sum over p of x[row[p]][c] * g[p][k] for c < channels. g: packed rows of `width` floats, a multiple of the
-// lanes; weight: rows of `width` floats.
-using WeightGradient = void (*)(const float* x, int64_t stride, int64_t channels, const int32_t* row, int64_t n,
-                                const float* g, int64_t width, float* weight);
+// weight[c][k] += sum over p < n of x[row[p]][c] * g[place[p]][k] for c < channels and k < width, a multiple of the lanes.
+// Rows of x and g are their strides apart, of weight `width`.
+using WeightGradient = void (*)(const float* x, int64_t x_stride, int64_t channels, const int32_t* row, const float* g,
+                                int64_t g_stride, const int16_t* place, int64_t n, int64_t width, float* weight);
 
 struct Kernels {
     const char* name;
