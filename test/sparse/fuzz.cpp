@@ -59,7 +59,8 @@ std::vector<int64_t> voxels(int64_t wanted) {
     std::set<int64_t> keys;
     const int64_t origin = between(2, (1 << 18) - 40), edge = between(2, 20);
     for (int64_t i = 0; i < wanted; i++)
-        keys.insert(key(between(0, 1), origin + between(0, edge), origin + between(0, edge), origin + between(0, edge)));
+        keys.insert(
+            key(between(0, 1), origin + between(0, edge), origin + between(0, edge), origin + between(0, edge)));
     return {keys.begin(), keys.end()};
 }
 
@@ -68,8 +69,10 @@ struct Map {
     std::vector<int16_t> local;
     ros_kd_map view;
     Map(int64_t inputs, int64_t outputs, int64_t tile, int64_t volume)
-        : row((outputs + tile - 1) / tile * tile * volume), start((outputs + tile - 1) / tile * (volume + 1)),
-          local(row.size()), view{row.data(), local.data(), start.data(), inputs, outputs, tile, volume} {}
+        : row((outputs + tile - 1) / tile * tile * volume),
+          start((outputs + tile - 1) / tile * (volume + 1)),
+          local(row.size()),
+          view{row.data(), local.data(), start.data(), inputs, outputs, tile, volume} {}
 
     using Pairs = std::set<std::vector<int64_t>>;  // of (weight, input, output)
     Pairs pairs() const {
@@ -91,7 +94,8 @@ Map check_maps(const std::vector<int64_t>& keys) {
         for (int64_t y = -half; y < size - half; y++) columns.push_back(x * (int64_t(1) << 36) + y * (1 << 18) - half);
     Map map(n, n, tile, size * size * size);
     require(ros_kd_build_map(keys.data(), n, keys.data(), n, columns.data(), size * size, size, tile, 2, map.row.data(),
-                             map.local.data(), map.start.data()) == ROS_KD_OK, "status of a map");
+                             map.local.data(), map.start.data()) == ROS_KD_OK,
+            "status of a map");
     std::map<int64_t, int64_t> place;
     for (int64_t i = 0; i < n; i++) place[keys[i]] = i;
     Map::Pairs expected, mirrored;
@@ -104,16 +108,19 @@ Map check_maps(const std::vector<int64_t>& keys) {
                 }
     require(map.pairs() == expected, "pairs of a map");
     Map back(n, n, between(1, 70), map.view.volume);
-    require(ros_kd_reverse_map(&map.view, back.view.tile, 2, back.row.data(), back.local.data(), back.start.data()) == 0,
-            "status of a transposed map");
+    require(
+        ros_kd_reverse_map(&map.view, back.view.tile, 2, back.row.data(), back.local.data(), back.start.data()) == 0,
+        "status of a transposed map");
     require(back.pairs() == mirrored, "pairs of a transposed map");
     return map;
 }
 
 void check_convolution(const Map& map, bool bfloat16) {
-    const int64_t c = between(1, 40) * (bfloat16 ? 2 : 1), k = between(1, 150), n = map.view.inputs, volume = map.view.volume;
+    const int64_t c = between(1, 40) * (bfloat16 ? 2 : 1), k = between(1, 150), n = map.view.inputs,
+                  volume = map.view.volume;
     const int64_t x_stride = c + between(0, 3) * 2, y_stride = k + between(0, 3);
-    std::vector<float> x = normal(n * x_stride), w = normal(volume * c * k), bias = normal(k), residual = normal(n * y_stride);
+    std::vector<float> x = normal(n * x_stride), w = normal(volume * c * k), bias = normal(k),
+                       residual = normal(n * y_stride);
     std::vector<uint16_t> x16(x.size()), w16(w.size()), residual16(residual.size()), y16(n * y_stride);
     for (size_t i = 0; bfloat16 && i < x.size(); i++) x[i] = widen(x16[i] = narrow(x[i]));
     for (size_t i = 0; bfloat16 && i < w.size(); i++) w[i] = widen(w16[i] = narrow(w[i]));
@@ -130,13 +137,26 @@ void check_convolution(const Map& map, bool bfloat16) {
     const int64_t strides[3] = {c * k, k, 1};
     const void* weight = bfloat16 ? static_cast<const void*>(w16.data()) : w.data();
     require(ros_kd_pack(weight, strides, volume, c, k, type, 2, packed.data()) == ROS_KD_OK, "status of packing");
-    ros_kd_convolution call{map.view, bfloat16 ? static_cast<void*>(x16.data()) : x.data(), c, x_stride, packed.data(), k,
-                            bias.data(), bfloat16 ? static_cast<void*>(residual16.data()) : residual.data(), y_stride, 0.25f,
-                            bfloat16 ? static_cast<void*>(y16.data()) : y.data(), y_stride, type, type, 2};
+    ros_kd_convolution call{map.view,
+                            bfloat16 ? static_cast<void*>(x16.data()) : x.data(),
+                            c,
+                            x_stride,
+                            packed.data(),
+                            k,
+                            bias.data(),
+                            bfloat16 ? static_cast<void*>(residual16.data()) : residual.data(),
+                            y_stride,
+                            0.25f,
+                            bfloat16 ? static_cast<void*>(y16.data()) : y.data(),
+                            y_stride,
+                            type,
+                            type,
+                            2};
     require(ros_kd_convolve(&call) == ROS_KD_OK, "status of a convolution");
     for (int64_t i = 0; i < n; i++)
         for (int64_t o = 0; o < k; o++) {
-            const float wanted = expected[i * k + o], got = bfloat16 ? widen(y16[i * y_stride + o]) : y[i * y_stride + o];
+            const float wanted = expected[i * k + o],
+                        got = bfloat16 ? widen(y16[i * y_stride + o]) : y[i * y_stride + o];
             require_close(got, wanted < 0 ? wanted / 4 : wanted, bfloat16 ? 2e-2 : 2e-3, "a convolution's output");
         }
 }
@@ -145,10 +165,13 @@ void check_weight_gradient(const Map& map) {
     const int64_t c = between(1, 40), k = between(1, 80);
     std::vector<float> x = normal(map.view.inputs * c), g = normal(map.view.outputs * k);
     std::vector<float> got(map.view.volume * c * k), expected(got.size());
-    require(ros_kd_weight_gradient(&map.view, x.data(), c, g.data(), k, static_cast<int32_t>(between(1, 12)), got.data()) == ROS_KD_OK, "status of a gradient");
+    require(ros_kd_weight_gradient(&map.view, x.data(), c, g.data(), k, static_cast<int32_t>(between(1, 12)),
+                                   got.data()) == ROS_KD_OK,
+            "status of a gradient");
     for (const auto& pair : map.pairs())
         for (int64_t i = 0; i < c; i++)
-            for (int64_t o = 0; o < k; o++) expected[(pair[0] * c + i) * k + o] += x[pair[1] * c + i] * g[pair[2] * k + o];
+            for (int64_t o = 0; o < k; o++)
+                expected[(pair[0] * c + i) * k + o] += x[pair[1] * c + i] * g[pair[2] * k + o];
     for (size_t i = 0; i < got.size(); i++) require_close(got[i], expected[i], 2e-3, "a weight's gradient");
 }
 
@@ -171,7 +194,8 @@ void check_groups(std::vector<int64_t> keys) {
         size[inverse[i]]++;
         for (int64_t j = 0; j < c; j++) sums[inverse[i] * c + j] += x[i * c + j];
     }
-    require(ros_kd_mean(x.data(), n, c, c, inverse.data(), size.data(), count, ROS_KD_FLOAT, 3, mean.data()) == 0, "mean");
+    require(ros_kd_mean(x.data(), n, c, c, inverse.data(), size.data(), count, ROS_KD_FLOAT, 3, mean.data()) == 0,
+            "mean");
     for (int64_t i = 0; i < count * c; i++) require_close(mean[i], sums[i] / size[i / c], 1e-4, "a mean");
 }
 

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C interface of the library; ros_kd/sparse/native/library.py repeats it.
 //
-// A kernel map says which input rows each output row sums up. Outputs come in tiles of `tile` rows. For tile t and weight v
-// of the kernel's `volume`, `row` and `local` hold, from t * tile * volume + start[t * (volume + 1) + v] up to the start of
-// v + 1, the input rows and the places 0..tile-1 within the tile of the output rows that they go to.
+// A kernel map says which input rows each output row sums up. Outputs come in tiles of `tile` rows. For tile t and
+// weight v of the kernel's `volume`, `row` and `local` hold, from t * tile * volume + start[t * (volume + 1) + v] up to
+// the start of v + 1, the input rows and the places 0..tile-1 within the tile of the output rows that they go to.
 //
 // Every function may be called from any thread and returns 0, or -1 for arguments that cannot be, or -2 out of memory.
 #pragma once
@@ -23,8 +23,8 @@ struct ros_kd_map {
     int64_t inputs, outputs, tile, volume;
 };
 
-// y [outputs, out_channels] = leaky_relu(convolution of x [inputs, in_channels] + bias + residual, slope). Strides count
-// elements from row to row. A map without row lists (null) joins each row with itself (volume 1).
+// y [outputs, out_channels] = leaky_relu(convolution of x [inputs, in_channels] + bias + residual, slope). Strides
+// count elements from row to row. A map without row lists (null) joins each row with itself (volume 1).
 struct ros_kd_convolution {
     ros_kd_map map;
     const void* x;
@@ -58,7 +58,8 @@ ROS_KD_API int64_t ros_kd_packed_bytes(int64_t volume, int64_t in_channels, int6
 ROS_KD_API int32_t ros_kd_pack(const void* weight, const int64_t* strides, int64_t volume, int64_t in_channels,
                                int64_t out_channels, int32_t type, int32_t threads, void* packed);
 ROS_KD_API int32_t ros_kd_convolve(const ros_kd_convolution* convolution);
-// gradient [volume, in_channels, out_channels] = sum over the map's pairs of x[row]^T * g[output], all float, rows packed.
+// gradient [volume, in_channels, out_channels] = sum over the map's pairs of x[row]^T * g[output], all float, rows
+// packed.
 ROS_KD_API int32_t ros_kd_weight_gradient(const ros_kd_map* map, const float* x, int64_t in_channels, const float* g,
                                           int64_t out_channels, int32_t threads, float* gradient);
 
@@ -68,8 +69,8 @@ ROS_KD_API int32_t ros_kd_build_map(const int64_t* keys, int64_t inputs, const i
                                     const int64_t* column, int64_t columns, int64_t run, int64_t tile, int32_t threads,
                                     int32_t* row, int16_t* local, int32_t* start);
 // Fill the map of the transposed convolution, in tiles of `tile` of the given map's inputs.
-ROS_KD_API int32_t ros_kd_reverse_map(const ros_kd_map* map, int64_t tile, int32_t threads, int32_t* row, int16_t* local,
-                                      int32_t* start);
+ROS_KD_API int32_t ros_kd_reverse_map(const ros_kd_map* map, int64_t tile, int32_t threads, int32_t* row,
+                                      int16_t* local, int32_t* start);
 // Sort keys into `unique` (room for n) and count them; inverse[i] is the place of key i. inverse may be null.
 ROS_KD_API int32_t ros_kd_unique(const int64_t* keys, int64_t n, int64_t* unique, int64_t* inverse, int64_t* count);
 // mean [groups, channels] of rows x [n, channels] by index 0..groups-1; count [groups] of rows in each; both of `type`.

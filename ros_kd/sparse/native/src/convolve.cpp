@@ -1,6 +1,7 @@
 // Copyright 2026 The ros_kd authors
 // SPDX-License-Identifier: Apache-2.0
-// Gather, multiply and add in one pass, a tile of outputs at a time: its sums stay in the cache until they are finished.
+// Gather, multiply and add in one pass, a tile of outputs at a time: its sums stay in the cache until they are
+// finished.
 
 #include <algorithm>
 #include <atomic>
@@ -19,7 +20,8 @@ namespace {
 constexpr int64_t kIdentityTile = 256;
 
 bool valid(const ros_kd_map& map) {
-    return map.inputs >= 0 && map.outputs >= 0 && map.inputs <= INT32_MAX && map.outputs <= INT32_MAX && map.volume > 0 &&
+    return map.inputs >= 0 && map.outputs >= 0 && map.inputs <= INT32_MAX && map.outputs <= INT32_MAX &&
+           map.volume > 0 &&
            (map.outputs == 0 || (map.row ? map.local && map.start && map.tile > 0 && map.tile <= INT16_MAX
                                          : map.volume == 1 && map.inputs == map.outputs));
 }
@@ -50,12 +52,12 @@ Tile tile_of(const ros_kd_map& map, int64_t tile, int64_t t, const int32_t* own_
     return result;
 }
 
-void convolve_tile(const ros_kd_convolution& c, const Kernels& kernels, const Blocks& blocks, const Tile& tile, int64_t k,
-                   float* sums) {
+void convolve_tile(const ros_kd_convolution& c, const Kernels& kernels, const Blocks& blocks, const Tile& tile,
+                   int64_t k, float* sums) {
     const int64_t width = blocks.size(k) * blocks.lanes, channels = elements(c.in_channels, c.type);
     const int size = c.type == ROS_KD_BFLOAT16 ? 2 : 4;
-    const Accumulate accumulate = (c.type == ROS_KD_BFLOAT16 ? kernels.accumulate_bfloat16
-                                                             : kernels.accumulate_float)[blocks.size(k) - 1];
+    const Accumulate accumulate =
+        (c.type == ROS_KD_BFLOAT16 ? kernels.accumulate_bfloat16 : kernels.accumulate_float)[blocks.size(k) - 1];
     std::memset(sums, 0, sizeof(float) * width * tile.rows);
     const uint8_t* x = static_cast<const uint8_t*>(c.x) + (tile.start ? 0 : tile.first * c.x_stride * size);
     for (int64_t v = 0; v < c.map.volume; v++) {
@@ -68,15 +70,21 @@ void convolve_tile(const ros_kd_convolution& c, const Kernels& kernels, const Bl
     const auto at = [&](const void* p, int64_t stride) {
         return static_cast<uint8_t*>(const_cast<void*>(p)) + (tile.first * stride + column) * y_size;
     };
-    const Finish finish{tile.rows, std::min(width, c.out_channels - column), width, c.bias ? c.bias + column : nullptr,
-                        c.residual ? at(c.residual, c.residual_stride) : nullptr, c.residual_stride,
-                        at(c.y, c.y_stride), c.y_stride, c.slope};
+    const Finish finish{tile.rows,
+                        std::min(width, c.out_channels - column),
+                        width,
+                        c.bias ? c.bias + column : nullptr,
+                        c.residual ? at(c.residual, c.residual_stride) : nullptr,
+                        c.residual_stride,
+                        at(c.y, c.y_stride),
+                        c.y_stride,
+                        c.slope};
     (c.y_type == ROS_KD_BFLOAT16 ? kernels.finish_bfloat16 : kernels.finish_float)(sums, finish);
 }
 
 template <class Element>
-void pack(const Element* weight, const int64_t* strides, int64_t in_channels, int64_t out_channels, const Blocks& blocks,
-          int64_t block, int64_t v, int pair, Element* packed) {
+void pack(const Element* weight, const int64_t* strides, int64_t in_channels, int64_t out_channels,
+          const Blocks& blocks, int64_t block, int64_t v, int pair, Element* packed) {
     const int64_t width = blocks.size(block) * blocks.lanes, column = blocks.begin(block) * blocks.lanes;
     for (int64_t c = 0; c < in_channels; c += pair)
         for (int64_t k = 0; k < width; k++)
@@ -121,9 +129,10 @@ int64_t ros_kd_packed_bytes(int64_t volume, int64_t in_channels, int64_t out_cha
     return volume * elements(in_channels, type) * blocks.vectors * blocks.lanes * 4;
 }
 
-int32_t ros_kd_pack(const void* weight, const int64_t* strides, int64_t volume, int64_t in_channels, int64_t out_channels,
-                    int32_t type, int32_t threads, void* packed) {
-    if (!weight || !strides || !packed || volume <= 0 || in_channels <= 0 || out_channels <= 0) return ROS_KD_BAD_ARGUMENT;
+int32_t ros_kd_pack(const void* weight, const int64_t* strides, int64_t volume, int64_t in_channels,
+                    int64_t out_channels, int32_t type, int32_t threads, void* packed) {
+    if (!weight || !strides || !packed || volume <= 0 || in_channels <= 0 || out_channels <= 0)
+        return ROS_KD_BAD_ARGUMENT;
     const Blocks blocks(out_channels, kernels());
     parallel(volume * blocks.count, threads, [&](int64_t task) {
         const int64_t v = task / blocks.count, k = task % blocks.count;
@@ -156,7 +165,8 @@ int32_t ros_kd_convolve(const ros_kd_convolution* convolution) try {
     parallel(tiles * blocks.count, c.threads, [&](int64_t task) {
         const int64_t t = task / blocks.count, k = task % blocks.count;
         try {
-            auto* sums = static_cast<float*>(scratch(kAccumulators, sizeof(float) * tile * kMaxVectors * kernels.lanes));
+            auto* sums =
+                static_cast<float*>(scratch(kAccumulators, sizeof(float) * tile * kMaxVectors * kernels.lanes));
             convolve_tile(c, kernels, blocks, tile_of(c.map, tile, t, own_row, own_local), k, sums);
         } catch (const std::bad_alloc&) {
             failed = true;
@@ -169,8 +179,8 @@ int32_t ros_kd_convolve(const ros_kd_convolution* convolution) try {
 
 int32_t ros_kd_weight_gradient(const ros_kd_map* map, const float* x, int64_t in_channels, const float* g,
                                int64_t out_channels, int32_t threads, float* gradient) try {
-    if (!valid(*map) || (map->outputs && !map->row) || map->tile <= 0 || in_channels <= 0 || out_channels <= 0 || !gradient || (map->inputs && !x) ||
-        (map->outputs && !g))
+    if (!valid(*map) || (map->outputs && !map->row) || map->tile <= 0 || in_channels <= 0 || out_channels <= 0 ||
+        !gradient || (map->inputs && !x) || (map->outputs && !g))
         return ROS_KD_BAD_ARGUMENT;
     const Kernels& kernels = ros_kd::kernels();
     const int64_t width = (out_channels + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
@@ -185,8 +195,8 @@ int32_t ros_kd_weight_gradient(const ros_kd_map* map, const float* x, int64_t in
         float* to = (shares > 1 ? partial.get() : gradient) + (share * map->volume + v) * size;
         try {
             auto* sums = static_cast<float*>(scratch(kAccumulators, sizeof(float) * in_channels * width));
-            sum_weight_gradient(*map, kernels, v, tiles * share / shares, tiles * (share + 1) / shares, x, in_channels, g,
-                                out_channels, width, sums);
+            sum_weight_gradient(*map, kernels, v, tiles * share / shares, tiles * (share + 1) / shares, x, in_channels,
+                                g, out_channels, width, sums);
             for (int64_t i = 0; i < in_channels; i++)
                 std::memcpy(to + i * out_channels, sums + i * width, sizeof(float) * out_channels);
         } catch (const std::bad_alloc&) {

@@ -16,7 +16,8 @@ struct Blocks {
     int64_t vectors, count;
     int lanes;
     Blocks(int64_t channels, const Kernels& k)
-        : vectors((channels + k.lanes - 1) / k.lanes), count((vectors + k.max_vectors - 1) / k.max_vectors),
+        : vectors((channels + k.lanes - 1) / k.lanes),
+          count((vectors + k.max_vectors - 1) / k.max_vectors),
           lanes(k.lanes) {}
     int64_t begin(int64_t i) const { return vectors * i / count; }  // in vectors
     int64_t size(int64_t i) const { return begin(i + 1) - begin(i); }

@@ -36,7 +36,8 @@ struct Box {
                 highest[f] = std::max(highest[f], value);
             }
         for (int f = 0; f < 4; f++)
-            for (bits[f] = 0; (highest[f] - lowest[f]) >> bits[f]; bits[f]++) {}
+            for (bits[f] = 0; (highest[f] - lowest[f]) >> bits[f]; bits[f]++) {
+            }
     }
 
     int total() const { return bits[0] + bits[1] + bits[2] + bits[3]; }
@@ -53,8 +54,8 @@ struct Box {
             value[f] = (offset & ((uint64_t(1) << bits[f]) - 1)) + lowest[f];
             offset >>= bits[f];
         }
-        return static_cast<int64_t>(value[0] << (3 * kFieldBits) | value[1] << (2 * kFieldBits) | value[2] << kFieldBits |
-                                    value[3]);
+        return static_cast<int64_t>(value[0] << (3 * kFieldBits) | value[1] << (2 * kFieldBits) |
+                                    value[2] << kFieldBits | value[3]);
     }
 };
 
@@ -109,14 +110,16 @@ int32_t ros_kd_unique(const int64_t* keys, int64_t n, int64_t* unique, int64_t* 
             items[i] = place_bits ? box.offset(keys[i]) << place_bits | static_cast<uint64_t>(i) : box.offset(keys[i]);
         radix_sort(items, place_bits, place_bits + box.total());
         const uint64_t mask = (uint64_t(1) << place_bits) - 1;
-        *count = number(n, box, [&](int64_t i) { return items[i] >> place_bits; },
-                        [&](int64_t i) { return items[i] & mask; }, unique, inverse);
+        *count = number(
+            n, box, [&](int64_t i) { return items[i] >> place_bits; }, [&](int64_t i) { return items[i] & mask; },
+            unique, inverse);
     } else {
         std::vector<Entry> items(n);
         for (int64_t i = 0; i < n; i++) items[i] = {box.offset(keys[i]), i};
         radix_sort(items, 0, box.total());
-        *count = number(n, box, [&](int64_t i) { return items[i].offset; }, [&](int64_t i) { return items[i].place; },
-                        unique, inverse);
+        *count = number(
+            n, box, [&](int64_t i) { return items[i].offset; }, [&](int64_t i) { return items[i].place; }, unique,
+            inverse);
     }
     return ROS_KD_OK;
 } catch (const std::bad_alloc&) {
@@ -125,7 +128,8 @@ int32_t ros_kd_unique(const int64_t* keys, int64_t n, int64_t* unique, int64_t* 
 
 int32_t ros_kd_mean(const void* x, int64_t n, int64_t channels, int64_t stride, const int64_t* index,
                     const int64_t* count, int64_t groups, int32_t type, int32_t threads, void* mean) try {
-    if (n < 0 || groups < 0 || channels <= 0 || stride < channels || (n && (!x || !index)) || (groups && (!count || !mean)))
+    if (n < 0 || groups < 0 || channels <= 0 || stride < channels || (n && (!x || !index)) ||
+        (groups && (!count || !mean)))
         return ROS_KD_BAD_ARGUMENT;
     const ros_kd::Kernels& kernels = ros_kd::kernels();
     // Each task owns a range of groups and looks at every row's index: no sums are shared, and their order is fixed.

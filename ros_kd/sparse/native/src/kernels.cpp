@@ -1,8 +1,8 @@
 // Copyright 2026 The ros_kd authors
 // SPDX-License-Identifier: Apache-2.0
-// Compiled once for each instruction set, with its flags and ROS_KD_ISA naming it. Nothing here may be shared with other
-// translation units (no templates or inline functions of the standard library): the linker would keep any one of the
-// copies, perhaps one that this processor cannot run.
+// Compiled once for each instruction set, with its flags and ROS_KD_ISA naming it. Nothing here may be shared with
+// other translation units (no templates or inline functions of the standard library): the linker would keep any one of
+// the copies, perhaps one that this processor cannot run.
 
 #include "kernels.h"
 
@@ -105,8 +105,7 @@ struct BFloat16 {
 #if defined(__AVX512BF16__)
         const __m512bh both = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(pair)));
 #pragma GCC unroll 4
-        for (int b = 0; b < B; b++)
-            acc[b] = _mm512_dpbf16_ps(acc[b], both, reinterpret_cast<__m512bh>(w.v[b]));
+        for (int b = 0; b < B; b++) acc[b] = _mm512_dpbf16_ps(acc[b], both, reinterpret_cast<__m512bh>(w.v[b]));
 #else
         const float even = from_bits(pair << 16), odd = from_bits(pair & 0xffff0000u);
 #pragma GCC unroll 4
@@ -159,7 +158,8 @@ inline uint16_t narrowed(float value) {
     uint32_t bits;
     __builtin_memcpy(&bits, &value, 4);
     const uint32_t rounded = bits + 0x7fffu + (bits >> 16 & 1u);
-    const uint32_t result = (bits & 0x7fffffffu) > 0x7f800000u ? bits | 0x00400000u : rounded;  // rounding could end a NaN
+    const uint32_t result =
+        (bits & 0x7fffffffu) > 0x7f800000u ? bits | 0x00400000u : rounded;  // rounding could end a NaN
     return static_cast<uint16_t>(result >> 16);
 }
 
@@ -239,7 +239,8 @@ void weight_gradient(const float* x, int64_t x_stride, int64_t channels, const i
     for (int64_t p = 0; p < n; p += kPairs) {
         const Pairs pairs{x, x_stride, row + p, g, g_stride, place + p, n - p < kPairs ? n - p : kPairs};
         int64_t k = 0;
-        for (; k + kMost * kLanes <= width; k += kMost * kLanes) outer_columns<kMost>(pairs, channels, k, width, weight);
+        for (; k + kMost * kLanes <= width; k += kMost * kLanes)
+            outer_columns<kMost>(pairs, channels, k, width, weight);
         if constexpr (kMost > 2)
             for (; k + 2 * kLanes <= width; k += 2 * kLanes) outer_columns<2>(pairs, channels, k, width, weight);
         for (; k < width; k += kLanes) outer_columns<1>(pairs, channels, k, width, weight);
@@ -261,14 +262,18 @@ void narrow(const float* x, int64_t n, uint16_t* y) {
 template <class Type>
 constexpr ros_kd::Accumulate by_vectors(int vectors) {
     if (vectors > kMost) return nullptr;
-    return vectors == 1 ? accumulate<Type, 1> : vectors == 2 ? accumulate<Type, 2>
-         : vectors == 3 ? accumulate<Type, kMost >= 3 ? 3 : 1> : accumulate<Type, kMost >= 4 ? 4 : 1>;
+    return vectors == 1   ? accumulate<Type, 1>
+           : vectors == 2 ? accumulate<Type, 2>
+                          : vectors == 3 ? accumulate < Type,
+           kMost >= 3 ? 3 : 1 > : accumulate < Type, kMost >= 4 ? 4 : 1 > ;
 }
 
 }  // namespace
 
 extern "C" const ros_kd::Kernels ROS_KD_CONCAT(ros_kd_kernels_, ROS_KD_ISA) = {
-    ROS_KD_STRING(ROS_KD_ISA), kLanes, kMost,
+    ROS_KD_STRING(ROS_KD_ISA),
+    kLanes,
+    kMost,
 #if defined(__AVX512BF16__)
     1,
 #else
@@ -276,4 +281,9 @@ extern "C" const ros_kd::Kernels ROS_KD_CONCAT(ros_kd_kernels_, ROS_KD_ISA) = {
 #endif
     {by_vectors<Float>(1), by_vectors<Float>(2), by_vectors<Float>(3), by_vectors<Float>(4)},
     {by_vectors<BFloat16>(1), by_vectors<BFloat16>(2), by_vectors<BFloat16>(3), by_vectors<BFloat16>(4)},
-    finish<float>, finish<uint16_t>, weight_gradient, add, widen, narrow};
+    finish<float>,
+    finish<uint16_t>,
+    weight_gradient,
+    add,
+    widen,
+    narrow};

@@ -13,8 +13,8 @@
 namespace {
 
 // Merge one column of the kernel into the lists of its `run` weights.
-void find_column(const int64_t* keys, int64_t inputs, const int64_t* base, int64_t rows, int64_t difference, int64_t run,
-                 int64_t tile, int32_t* row, int16_t* local, int32_t* count) {
+void find_column(const int64_t* keys, int64_t inputs, const int64_t* base, int64_t rows, int64_t difference,
+                 int64_t run, int64_t tile, int32_t* row, int16_t* local, int32_t* count) {
     int64_t j = std::lower_bound(keys, keys + inputs, base[0] + difference) - keys;
     for (int64_t i = 0; i < rows; i++) {
         const int64_t lowest = base[i] + difference;
@@ -53,11 +53,12 @@ void append(const Lists& lists, int64_t tile, int64_t volume, int32_t* row, int1
 
 }  // namespace
 
-int32_t ros_kd_build_map(const int64_t* keys, int64_t inputs, const int64_t* base, int64_t outputs, const int64_t* column,
-                         int64_t columns, int64_t run, int64_t tile, int32_t threads, int32_t* row, int16_t* local,
-                         int32_t* start) try {
-    if (inputs < 0 || outputs < 0 || inputs > INT32_MAX || outputs > INT32_MAX || columns <= 0 || run <= 0 || tile <= 0 ||
-        tile > INT16_MAX || !column || (outputs && (!base || !row || !local || !start)) || (inputs && !keys))
+int32_t ros_kd_build_map(const int64_t* keys, int64_t inputs, const int64_t* base, int64_t outputs,
+                         const int64_t* column, int64_t columns, int64_t run, int64_t tile, int32_t threads,
+                         int32_t* row, int16_t* local, int32_t* start) try {
+    if (inputs < 0 || outputs < 0 || inputs > INT32_MAX || outputs > INT32_MAX || columns <= 0 || run <= 0 ||
+        tile <= 0 || tile > INT16_MAX || !column || (outputs && (!base || !row || !local || !start)) ||
+        (inputs && !keys))
         return ROS_KD_BAD_ARGUMENT;
     const int64_t volume = columns * run;
     std::atomic<bool> failed{false};
