@@ -136,5 +136,8 @@ def _message(cloud: SensorCloud, points: np.ndarray, columns: Mapping[str, np.nd
     fields = [field for field in source.fields if field.name not in columns]
     fields += [PointField(name=name, offset=offset, datatype=datatype, count=count)
                for name, offset, datatype, count in clouds.point_fields(layout) if name in columns]
-    return PointCloud2(header=source.header, height=height, width=width, fields=fields, data=data, is_dense=dense,
-                       is_bigendian=source.is_bigendian, point_step=layout.itemsize, row_step=layout.itemsize * width)
+    message = PointCloud2(header=source.header, height=height, width=width, fields=fields, is_dense=dense,
+                          is_bigendian=source.is_bigendian, point_step=layout.itemsize,
+                          row_step=layout.itemsize * width)
+    message.data = data  # the constructor would copy it
+    return message
