@@ -14,6 +14,7 @@ _INSTALL = {
     'rosbags': 'pip install rosbags',
     'cv2': 'pip install opencv-python-headless, or apt install python3-opencv',
     'matplotlib': 'pip install matplotlib, or apt install python3-matplotlib (only inspect needs it)',
+    'rerun': 'pip install rerun-sdk==0.39.0 (only the view in a browser needs it)',
     'embreex': 'pip install embreex (only the simulated vehicle needs it)',
 }
 _ROS = 'source /opt/ros/<distro>/setup.bash, or without a ROS distribution: make setup && source .venv/bin/activate'
