@@ -22,7 +22,7 @@ ARGUMENTS = (
     ('report', 'report.html', 'the page'),
     ('caption', 'Simulated vehicle in a town that training never saw', 'line under the headline of the page'),
     ('device', 'auto', 'where the student runs: auto, cpu or cuda'),
-    ('visualize', 'false', 'show the labelled cloud in RViz, where it is installed'),
+    ('visualize', 'none', 'where to show the labelled cloud meanwhile: rviz, browser or none'),
 )
 
 

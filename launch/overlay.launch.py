@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check calibration and time before a drive: points over the live images, the cloud in their colours, Δt, in RViz."""
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchDescription
-from launch.actions import LogInfo, OpaqueFunction
+from launch.actions import OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from ros_kd.nodes import launch_parts
 from ros_kd.nodes.launch_parts import (SOURCE_ARGUMENTS, SOURCE_SWITCHES, config, declared, end_with, given, sources,
                                        text, transport)
 
@@ -36,13 +36,8 @@ def rviz(context):
     """RViz with the cloud and the pictures."""
     if LaunchConfiguration('visualize').perform(context) != 'true':
         return []
-    try:
-        get_package_prefix('rviz2')
-    except PackageNotFoundError:
-        return [LogInfo(msg='RViz is not installed here (package rviz2): the pictures are on /overlay/<camera>/image.')]
-    return [Node(package='rviz2', executable='rviz2', name='rviz2', output='log',
-                 arguments=['-d', config('overlay.rviz')],
-                 parameters=[{'use_sim_time': LaunchConfiguration('use_sim_time')}])]
+    return launch_parts.rviz('overlay.rviz', 'the pictures are on /overlay/<camera>/image.',
+                             parameters=[{'use_sim_time': LaunchConfiguration('use_sim_time')}])
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterable
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import Action, LaunchContext
-from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, RegisterEventHandler, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
@@ -82,3 +83,16 @@ def sources() -> list[Action]:
     vehicle = Node(executable='sim', name='sim', **common, condition=IfCondition(value('sim')), parameters=[
         config('sim.yaml'), {name: value(name) for name in ('seed', 'camera_rate_scale', 'rate')}])
     return [replay, vehicle, end_with(replay, 'the dataset has ended')]
+
+
+def rviz(file: str, missing: str, arguments: Iterable[str] = (), **options: Any) -> list[Action]:
+    """Return RViz with a shipped view; where it is not installed, a line that says so and `missing`.
+
+    options: of its Node.
+    """
+    try:
+        get_package_prefix('rviz2')
+    except PackageNotFoundError:
+        return [LogInfo(msg=f'RViz is not installed here (package rviz2): {missing}')]
+    return [Node(package='rviz2', executable='rviz2', name='rviz2', output='log',
+                 arguments=['-d', config(file), *arguments], **options)]
