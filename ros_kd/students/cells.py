@@ -18,7 +18,7 @@ def cells(geometry: Geometry, stride: int, coarser: int) -> Groups:
     """Return the cells of stride `coarser` (a power of 2 times `stride`) that the voxels of `stride` lie in."""
     index = None
     while stride < coarser:
-        keys, parents = torch.unique(packing.halve(geometry.keys[stride])[0], return_inverse=True)
+        keys, parents = geometry.backend.unique(packing.halve(geometry.keys[stride])[0])
         index, stride = parents if index is None else parents[index], 2 * stride
         geometry.keys.setdefault(stride, keys)
     return Groups(index, len(geometry.keys[coarser]))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ros_kd.frames import Scan
-from ros_kd.sparse import Groups, SparseTensor, choose_backend
+from ros_kd.sparse import Backend, Groups, SparseTensor, choose_backend
 from ros_kd.sparse import keys as packing
 from ros_kd.students.voxels import VoxelBatch
 
@@ -121,16 +121,17 @@ class InputSpec:
             self.check(scan)
         sizes = torch.tensor([len(scan) for scan in scans], dtype=torch.long)
         point_scan = torch.repeat_interleave(torch.arange(len(scans)), sizes).to(device)
+        computing = choose_backend(torch.device(device), backend)
         points = self._inside(_joined([scan.points for scan in scans], device, (0, 3)),
-                              point_scan if len(scans) > 1 else None, scans, device)
+                              point_scan if len(scans) > 1 else None, scans, computing)
         columns = torch.stack([COLUMNS[name](points) for name in self.columns], 1)
-        features = choose_backend(columns.device, backend).mean(columns, points.voxels)
+        features = computing.mean(columns, points.voxels)
         point_voxel = torch.full((len(point_scan),), -1, device=device).index_copy_(0, points.rows, points.voxels.index)
         tensor = SparseTensor(points.keys, features, 1, len(scans), backend=backend)
         return VoxelBatch(tensor, columns, points.voxels, point_voxel, point_scan)
 
     def _inside(self, points: Tensor, point_scan: Tensor | None, scans: Sequence[Scan],
-                device: torch.device | str) -> _Points:
+                backend: Backend) -> _Points:
         """Return the points in range of all points [N, 3], and their voxels."""
         axes = points.T.contiguous()  # comparisons along an axis run at the memory's speed, across three do not
         inside = (axes[0] != 0) | (axes[1] != 0) | (axes[2] != 0)  # drivers write zeros where nothing came back
@@ -141,10 +142,10 @@ class InputSpec:
         place = metres / self.voxel_size
         cell = place.floor()
         packed = packing.pack_unchecked(cell.long().T, None if point_scan is None else point_scan[rows])
-        keys, voxel = torch.unique(packed, return_inverse=True)
+        keys, voxel = backend.unique(packed)
         intensity = None
         if 'intensity' in self.columns:  # a NaN would spread to all voxels around
-            intensity = _joined([scan.intensity for scan in scans], device)[rows].nan_to_num_(0.0, 1.0, 0.0)
+            intensity = _joined([scan.intensity for scan in scans], points.device)[rows].nan_to_num_(0.0, 1.0, 0.0)
         return _Points(rows, metres, place, cell, intensity, keys, Groups(voxel, len(keys)))
 
 

@@ -22,8 +22,8 @@ def nearest_logits(points: Tensor, keys: Tensor, logits: Tensor, voxel_size: flo
     edge = voxel_size * BLOCK
     furthest = packing.HIGHEST / BLOCK * edge
     cells = (points.clamp(-furthest, furthest) / edge).floor().long()
-    cells, cell_of_point = torch.unique(packing.pack_unchecked(cells), return_inverse=True)
-    blocks, block_of_voxel = torch.unique(_blocks(keys), return_inverse=True)
+    cells, cell_of_point = backend.unique(packing.pack_unchecked(cells))
+    blocks, block_of_voxel = backend.unique(_blocks(keys))
     means = backend.mean(logits, Groups(block_of_voxel, len(blocks)))
     cells, blocks = packing.unpack(cells).float(), packing.unpack(blocks).float()
     nearest = torch.cat([torch.cdist(rows, blocks).argmin(1) for rows in cells.split(_ROWS)])

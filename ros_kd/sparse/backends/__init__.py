@@ -38,6 +38,9 @@ class Backend(Protocol):
     def supports(self, device: torch.device) -> bool:
         """Tell whether the backend is installed and computes on `device`."""
 
+    def unique(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys int64 [N] in any order sorted, each once, and the place int64 [N] of each in them."""
+
     def coarser_keys(self, keys: Tensor) -> Tensor:
         """Return the sorted keys of the cells of twice the size that hold the voxels."""
 

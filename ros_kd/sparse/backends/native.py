@@ -80,6 +80,10 @@ class NativeBackend(TorchBackend):
         """Whether this processor multiplies bfloat16 faster than float32."""
         return self._library is not None and bool(self._library.bfloat16_in_hardware())
 
+    def unique(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys int64 [N] in any order sorted, each once, and the place int64 [N] of each in them."""
+        return torch.ops.ros_kd.unique_inverse(keys)
+
     def coarser_keys(self, keys: Tensor) -> Tensor:
         """Return the sorted keys of the cells of twice the size that hold the voxels."""
         return torch.ops.ros_kd.unique(packing.halve(keys)[0])

@@ -98,6 +98,10 @@ class TorchBackend:
         """Tell that every device is fine."""
         return True
 
+    def unique(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys int64 [N] in any order sorted, each once, and the place int64 [N] of each in them."""
+        return torch.unique(keys, return_inverse=True)
+
     def coarser_keys(self, keys: Tensor) -> Tensor:
         """Return the sorted keys of the cells of twice the size that hold the voxels."""
         return maps.coarser_keys(keys)
