@@ -116,7 +116,8 @@ class Health:
                 self.over_budget += sum(total > budget for total in totals)
             level, text = self._judge(found, budget, fmean(totals) if totals else 0.0)
             self._reported = Counter(self.dropped)
-            values = {**self._rates(), **self._last_cloud(), 'budget_ms': f'{budget:.1f}' if budget else 'not known yet',
+            values = {**self._rates(), **self._last_cloud(),
+                      'budget_ms': f'{budget:.1f}' if budget else 'not known yet',
                       'clouds over budget': self.over_budget, 'model': found.model, 'checkpoint': found.checkpoint,
                       **{f'dropped: {reason}': count for reason, count in sorted(self.dropped.items())}}
         return DiagnosticStatus(level=level, name=name, message=text, hardware_id=found.checkpoint,

@@ -35,7 +35,7 @@ class Dropped(Exception):
 
 @dataclass(frozen=True, eq=False)
 class SensorCloud:
-    """A cloud as it came: the message, a structured view [N] of its points, and the scan, intensities not yet scaled."""
+    """A cloud as it came. points: a structured view [N] of the message. scan: with intensities not yet scaled."""
 
     message: PointCloud2
     points: np.ndarray
@@ -68,7 +68,7 @@ class IntensityScale:
 
 
 def read_cloud(message: PointCloud2) -> SensorCloud:
-    """Return the cloud's points and scan. Raises Dropped if it has no points, lacks a field, or its layout is broken."""
+    """Return a cloud's points and scan. Raises Dropped if it has no points, lacks a field, or its layout is broken."""
     try:
         points = clouds.records(message)
         if len(points) == 0:
@@ -118,8 +118,8 @@ def kept_points(prediction: Prediction, dropped: np.ndarray, min_confidence: flo
 
 def filtered_message(cloud: SensorCloud, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> PointCloud2:
     """Return the points `rows` as one row, with `columns` [N] behind their own fields; the header stays."""
-    return _message(cloud, clouds.as_bytes(cloud.points)[rows], {name: column[rows] for name, column in columns.items()},
-                    1, dense=True)
+    kept = {name: column[rows] for name, column in columns.items()}
+    return _message(cloud, clouds.as_bytes(cloud.points)[rows], kept, 1, dense=True)
 
 
 def _message(cloud: SensorCloud, points: np.ndarray, columns: Mapping[str, np.ndarray], height: int,

@@ -118,14 +118,17 @@ def answer_refusals(node: LifecycleNode) -> None:
 
     rclcpp's lifecycle nodes answer so.
     """
-    service = node._service_change_state
+    service = getattr(node, '_service_change_state', None)  # there is no public way to it
+    if service is None:
+        return
     change = service.callback
 
     def callback(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
         try:
             return change(request, response)
         except Exception as error:  # RCLError, which rclpy keeps to itself
-            node.get_logger().warning(f'transition {request.transition.label or request.transition.id} refused: {error}')
+            asked = request.transition.label or request.transition.id
+            node.get_logger().warning(f'transition {asked} refused: {error}')
             response.success = False
             return response
     service.callback = callback

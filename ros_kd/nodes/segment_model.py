@@ -55,7 +55,7 @@ class Model:
             torch.cuda.empty_cache()
 
     def dropped(self, names: Sequence[str]) -> np.ndarray:
-        """Return bool [256], which class ids have one of the names. Raises ValueError for a name that is not a class."""
+        """Return which class ids have one of the names, bool [256]. Raises ValueError for a name that is no class."""
         table = np.zeros(256, bool)
         for name in names:
             ids = [i for i, own in enumerate(self.taxonomy.names) if own == name]
@@ -68,8 +68,9 @@ class Model:
     def line(self) -> str:
         """Return what it is in one line."""
         info = self.predictor.info
-        return (f'{self.path}: {info.architecture} with {sum(name is not None for name in info.taxonomy.names)} classes '
-                f'of "{info.taxonomy.name}", voxels of {info.inputs.voxel_size} m, on {self.predictor.description}'
+        classes = sum(name is not None for name in info.taxonomy.names)
+        return (f'{self.path}: {info.architecture} with {classes} classes of "{info.taxonomy.name}", '
+                f'voxels of {info.inputs.voxel_size} m, on {self.predictor.description}'
                 + ''.join(f'; {score.metric} {score.value:.3f} on {score.data}' for score in info.scores))
 
 

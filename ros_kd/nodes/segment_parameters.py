@@ -95,8 +95,8 @@ def updated(settings: SegmentParameters, parameters: Sequence[Parameter]) -> Seg
                                                     declared.description, declared.low, declared.high,
                                                     declared.choices))
     if values.get('checkpoint') and not Path(values['checkpoint']).expanduser().exists():
-        raise ValueError(f'parameter checkpoint is "{values["checkpoint"]}", which is not there: expected a .safetensors '
-                         'file or a folder that holds one')
+        raise ValueError(f'parameter checkpoint is "{values["checkpoint"]}", which is not there: expected a '
+                         '.safetensors file or a folder that holds one')
     return replace(settings, **values)
 
 

@@ -134,8 +134,8 @@ class Vehicle(Node):
             self.executor_.spin_once(timeout_sec=0.05)
 
     def connect(self):
-        self.wait_for(lambda: self.publisher.get_subscription_count() and self.count_publishers(f'{self.segment}/points'),
-                      'segmenter')
+        self.wait_for(lambda: self.publisher.get_subscription_count(), 'segmenter that listens')
+        self.wait_for(lambda: self.count_publishers(f'{self.segment}/points'), 'segmenter that publishes')
         self.wait_for(lambda: self.infos, 'label_info')
         return self
 
@@ -205,6 +205,6 @@ def cloud(points, height=1):
     return messages.cloud_message(points, messages.header(STAMP, 'velodyne'), height)
 
 
-def expected(points, checkpoint, scale=255.0):
+def expected(points, checkpoint, scale=255.0, **options):
     scan = clouds.scan_from_records(points, STAMP, 'velodyne', scale)
-    return Predictor.load(checkpoint, 'cpu').predict(scan)
+    return Predictor.load(checkpoint, 'cpu', **options).predict(scan)

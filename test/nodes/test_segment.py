@@ -14,7 +14,7 @@ torch = pytest.importorskip('torch')
 
 from sensor_msgs.msg import PointField  # noqa: E402
 from segmenter import (  # noqa: E402
-    INFO, XYZI, Segmenter, cloud, expected, random_points, segmenter, vehicle_on)
+    ERROR, INFO, OK, WARN, XYZI, Segmenter, cloud, expected, random_points, segmenter, vehicle_on)
 
 from ros_kd import clouds  # noqa: E402
 from ros_kd.nodes import messages  # noqa: E402
@@ -149,7 +149,7 @@ def test_a_bad_cloud_is_counted_and_explained_and_the_next_one_labelled(running,
     vehicle.publisher.publish(broken(kind))
     vehicle.wait_for(lambda: int(vehicle.values()[1].get(key, 0)) > count, f'count of {reason}')
     explained = [array.status[0] for array in vehicle.diagnostics[seen:] if re.search(text, array.status[0].message)]
-    assert explained and explained[0].level == b'\x01'
+    assert explained and explained[0].level == WARN
     vehicle.send(cloud(random_points(np.dtype(XYZI))))
     assert running.log.count(f'cloud dropped ({reason})') == 1
 
@@ -166,10 +166,11 @@ def test_label_info_legend_and_times_are_published(running, vehicle):
 
 
 def test_silence_is_reported_with_who_publishes(running, vehicle):
-    vehicle.wait_for(lambda: vehicle.values()[0] and vehicle.values()[0].level == b'\x02', 'error on silence')
-    assert 'no message within 2 s: /points has 1 publisher(s) (vehicle), but nothing arrives' in vehicle.values()[0].message
+    vehicle.wait_for(lambda: vehicle.told(ERROR), 'error on silence')
+    text = 'no message within 2 s: /points has 1 publisher(s) (vehicle), but nothing arrives'
+    assert vehicle.told(ERROR, text), vehicle.values()
     vehicle.send(cloud(random_points(np.dtype(XYZI))))
-    vehicle.wait_for(lambda: vehicle.values()[0].level == b'\x00', 'recovery')
+    vehicle.wait_for(lambda: vehicle.told(OK), 'recovery')
 
 
 @pytest.mark.parametrize(('parameters', 'text'), [

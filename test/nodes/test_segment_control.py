@@ -50,7 +50,7 @@ def test_a_lifecycle_manager_may_stop_and_start_it(tmp_path):
     points = random_points(np.dtype(XYZI))
     with vehicle_on(LIFECYCLE_DOMAIN) as vehicle, segmenter(
             tmp_path, LIFECYCLE_DOMAIN, f'checkpoint:={checkpoint}', 'autostart:=false', 'intensity_scale:=100.0',
-            'points_topic:=lidar', 'reliability:=reliable') as node:
+            'points_topic:=lidar', 'reliability:=reliable', 'precision:=float32', 'tta:=2', 'threads:=1') as node:
         lidar = vehicle.create_publisher(PointCloud2, 'lidar', 10)
         for _ in range(2):
             assert vehicle.change(Transition.TRANSITION_CONFIGURE), node.log
@@ -61,7 +61,10 @@ def test_a_lifecycle_manager_may_stop_and_start_it(tmp_path):
             while len(vehicle.labelled) == before:  # the result's own subscription may be discovered later
                 lidar.publish(cloud(points))
                 vehicle.executor_.spin_once(timeout_sec=0.3)
-            assert np.array_equal(labels(vehicle.labelled[-1]), expected(points, checkpoint, 100.0).label)
+            right = expected(points, checkpoint, 100.0, precision='float32', tta=2)
+            assert np.array_equal(labels(vehicle.labelled[-1]), right.label)
+            vehicle.wait_for(lambda: 'float32, 2 views' in vehicle.values()[1].get('model', ''), 'model')
+            vehicle.diagnostics.clear()
             assert vehicle.change(Transition.TRANSITION_DEACTIVATE)
             vehicle.wait_for(lambda: not lidar.get_subscription_count(), 'end of the subscription')
             assert vehicle.change(Transition.TRANSITION_CLEANUP)

@@ -75,7 +75,7 @@ def test_the_filtered_cloud_leaves_out_classes_and_unsure_points_and_points_with
                 assert np.array_equal(filtered[name], points[name][keep])
             assert np.array_equal(filtered['label'], prediction.label[keep])
     finally:
-        assert not vehicle.set(drop_classes='', drop_below_confidence=0.0)
+        assert not vehicle.set(drop_classes=[], drop_below_confidence=0.0)
 
 
 def test_the_fields_that_are_appended_can_be_chosen(vehicle, checkpoint):

@@ -80,7 +80,8 @@ def test_clouds_without_any_point_in_range_or_at_all_finite_come_back_without_la
 
 def test_another_type_on_the_topic_is_told_and_clouds_are_labelled_all_the_same(vehicle):
     with stranger_on(DOMAIN, String, 'points'):
-        vehicle.wait_for(lambda: vehicle.told(WARN, '/points is published as std_msgs/msg/String by stranger'), 'warning')
+        text = '/points is published as std_msgs/msg/String by stranger'
+        vehicle.wait_for(lambda: vehicle.told(WARN, text), 'warning')
         vehicle.send(cloud(random_points(np.dtype(XYZI))))
     vehicle.wait_for(lambda: vehicle.told(OK), 'recovery')
 
