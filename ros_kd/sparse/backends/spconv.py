@@ -127,11 +127,11 @@ class GridMap:
 
     def _down(self, features: Tensor, weight: Tensor) -> Tensor:
         """Return the convolution of stride 2 with outputs in spconv's order, which may be more than ours."""
+        self.pairs.clear()  # spconv refuses to use them again on the way down, and may order its outputs anew
         result = self._run('SparseConv3d', features, weight, self.grid.indices, self.grid.shape)
-        if not self.rows:
-            indices = result.indices.long()
-            keys, order = packing.pack_unchecked(indices[:, 1:] + self.grid.origin // 2, indices[:, 0]).sort()
-            self.rows.append(order[torch.searchsorted(keys, self.coarse)])
+        indices = result.indices.long()
+        keys, order = packing.pack_unchecked(indices[:, 1:] + self.grid.origin // 2, indices[:, 0]).sort()
+        self.rows[:] = [order[torch.searchsorted(keys, self.coarse)]]
         return result.features
 
     def _run(self, kind: str, features: Tensor, weight: Tensor, indices: Tensor, shape: list[int]) -> Any:
