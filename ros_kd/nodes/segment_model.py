@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
@@ -77,6 +78,9 @@ class Model:
 def load_model(settings: SegmentParameters) -> Model:
     """Load the checkpoint that the parameters name. Raises ValueError or OSError if it cannot be used."""
     path = find_checkpoint(settings.checkpoint)
+    # Read when torch's OpenMP runtime loads. Its threads spin for milliseconds after each layer otherwise, on cores that
+    # drivers and the transport need: on a busy machine layers then take several times as long.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     import torch  # the node starts, and says so, without it
 
     from ros_kd.students.predictor import Predictor
