@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--dataset', action='append', required=True, metavar='SPEC',
                         help='kind:path?options; repeatable')
     parser.add_argument('--taxonomy', default='street-12', help='classes to compare in (default: street-12)')
-    parser.add_argument('--tta', type=int, default=1, metavar='N', help='average over N turned views (default: 1, none)')
+    parser.add_argument('--tta', type=int, default=1, metavar='N', help='average over N turned views (default: 1)')
     parser.add_argument('--out', type=Path, help='write the report as JSON')
     parser.add_argument('--pictures', type=Path, metavar='DIR', help='write a picture of each frame')
     parser.add_argument('--device', default='auto')

@@ -26,7 +26,8 @@ def build_student(architecture: str, in_channels: int, num_classes: int, width: 
     """Return an untrained student: it takes a VoxelBatch and returns logits [V, num_classes], a row for each voxel.
 
     Every student has `features(batch)` [V, channels] before its `head`, and `levels(batch)`, tensors at several strides
-    with `level_channels` channels. in_channels: len(InputSpec.columns). num_classes: len(taxonomy), so that a class id is the index of its logit.
+    with `level_channels` channels.
+    in_channels: len(InputSpec.columns). num_classes: len(taxonomy), so that a class id is the index of its logit.
     width: multiplies the standard numbers of channels. Raises ValueError naming the architectures that exist.
     """
     if architecture not in STUDENTS:

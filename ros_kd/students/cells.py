@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ros_kd.sparse import Backend, Groups
@@ -36,8 +35,7 @@ class PointMean:
 
     @classmethod
     def of(cls, backend: Backend, groups: Groups, points: Tensor) -> tuple[PointMean, Tensor]:
-        """Return the means for voxels with so many points, float32 [V, 1], and the points of each cell [groups.size, 1].
-        """
+        """Return the means for voxels with so many `points`, float32 [V, 1], and the points of each cell, [V', 1]."""
         mean = backend.mean(points, groups)
         return cls(groups, points / mean[groups.index]), mean * groups.count[:, None]
 

@@ -78,8 +78,8 @@ class InputSpec:
     """What a student was trained on.
 
     voxel_size: metres. lower, upper: the range in metres, x y z in the LiDAR frame; points at `lower` belong to it, at
-    `upper` not. columns: the names in COLUMNS of the input channels, in order. beyond: what points out of range get, one
-    of BEYOND: the label of the nearest voxels, or none.
+    `upper` not. columns: the names in COLUMNS of the input channels, in order. beyond: what points out of range get,
+    one of BEYOND: the label of the nearest voxels, or none.
     """
 
     voxel_size: float = 0.1

@@ -1,7 +1,6 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""MinkUNet: a residual U-Net of sparse convolutions (Choy et al. 2019; 14 and 18 with the channels of Tang et al. 2020).
-"""
+"""MinkUNet: a residual U-Net of sparse convolutions (Choy et al. 2019; 14 and 18 as in Tang et al. 2020)."""
 
 from __future__ import annotations
 

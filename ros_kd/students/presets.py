@@ -25,8 +25,8 @@ PRESETS: dict[str, StudentSpec] = {
     'fast': StudentSpec('minkunet14', 0.5, InputSpec(0.1, (-60, -60, -4), (60, 60, 4), _COLUMNS)),
     'accurate': StudentSpec('minkunet34c', 1.0, InputSpec(0.05, (-60, -60, -4), (60, 60, 4), _COLUMNS)),
 }
-"""fast: 120,000 points ten times a second on two CPU cores, with half of their time to spare. accurate: for a GPU, or for
-robots that can wait. Both for a LiDAR some 2 m above the ground."""
+"""fast: 120,000 points ten times a second on two CPU cores, with half of their time to spare. accurate: for a GPU, or
+for robots that can wait. Both for a LiDAR some 2 m above the ground."""
 
 
 def student_spec(student: StudentSpec | str) -> StudentSpec:
@@ -34,6 +34,6 @@ def student_spec(student: StudentSpec | str) -> StudentSpec:
     if isinstance(student, StudentSpec):
         return student
     if student not in PRESETS:
-        raise ValueError(f'unknown preset "{student}" of students; choose one of {list(PRESETS)}, or describe a student '
-                         'by architecture, width and inputs')
+        raise ValueError(f'unknown preset "{student}" of students; choose one of {list(PRESETS)}, or describe one by '
+                         'architecture, width and inputs')
     return PRESETS[student]

@@ -165,7 +165,7 @@ def test_augmentation_with_a_range_on_one_side_answers_for_every_point():
     scan = scan_of([[5, 1, -1], [-5, 1, -1], [-30, 0, 1], [np.nan, 0, 0]])
     prediction = Predictor(HeightClasses(), info, 'cpu', tta=2).predict(scan)
     assert prediction.label.tolist()[:2] == [9, 9] and prediction.label[3] == 0 and prediction.confidence[2] > 0
-    behind = Predictor(HeightClasses(), info, 'cpu', tta=2).predict(scan_of([[-5, 1, 1]]))  # only the second view sees it
+    behind = Predictor(HeightClasses(), info, 'cpu', tta=2).predict(scan_of([[-5, 1, 1]]))  # for the second view only
     assert behind.label.tolist() == [13]
     with pytest.raises(ValueError, match='tta 0'):
         Predictor(HeightClasses(), INFO, 'cpu', tta=0)
