@@ -182,3 +182,15 @@ def test_layers_that_ran_are_still_pickled_and_copied():
     with torch.no_grad():
         layer(tensor_of(voxels(), 4))
     assert torch.equal(pickle.loads(pickle.dumps(layer)).weight, layer.weight)
+
+
+def test_convolutions_may_go_down_by_the_same_map_and_one_comes_back():
+    first, second, up = SparseConv3d(4, 6, 3), SparseConv3d(4, 6, 3), InverseConv3d(6, 4, 3)
+    results = []
+    for name in ('spconv', 'torch'):
+        tensor = tensor_of(voxels(), 4, name)
+        both = first(tensor).features + second(tensor).features
+        results.append(up(tensor.at_stride(2, both)).features)
+        results.append(torch.autograd.grad(results[-1].square().sum(), first.weight)[0])
+    torch.testing.assert_close(results[0], results[2], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(results[1], results[3], rtol=1e-3, atol=1e-3)
