@@ -74,9 +74,10 @@ class Input:
         try:
             self._show(message)
         except Exception as error:  # whatever a message holds must not end the thread
-            self._say(f'{self.topic}: a message is not shown: {type(error).__name__}: {error}')
+            self._say(f'{self.topic}: a message is not shown: {type(error).__name__}: {error}', type(error).__name__)
 
-    def _say(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
+    def _say(self, text: str, kind: str = '') -> None:
+        """Log a text once, or one of its kind."""
+        if (kind or text) not in self._said:
+            self._said.add(kind or text)
             self._node.get_logger().warning(f'{text} (said once)')
