@@ -133,16 +133,11 @@ class InputSpec:
     def _inside(self, points: Tensor, point_scan: Tensor | None, scans: Sequence[Scan],
                 backend: Backend) -> _Points:
         """Return the points in range of all points [N, 3], and their voxels."""
-        axes = points.T.contiguous()  # comparisons along an axis run at the memory's speed, across three do not
-        inside = (axes[0] != 0) | (axes[1] != 0) | (axes[2] != 0)  # drivers write zeros where nothing came back
-        for axis, lower, upper in zip(axes, self.lower, self.upper):
-            inside &= (axis >= lower) & (axis < upper)
-        rows = inside.nonzero().squeeze(1)
-        metres = axes.index_select(1, rows)
+        rows, packed = backend.voxel_keys(points, self.lower, self.upper, self.voxel_size, point_scan)
+        keys, voxel = backend.unique(packed)
+        metres = points.index_select(0, rows).T.contiguous()  # columns are computed along an axis
         place = metres / self.voxel_size
         cell = place.floor()
-        packed = packing.pack_unchecked(cell.long().T, None if point_scan is None else point_scan[rows])
-        keys, voxel = backend.unique(packed)
         intensity = None
         if 'intensity' in self.columns:  # a NaN would spread to all voxels around
             intensity = _joined([scan.intensity for scan in scans], points.device)[rows].nan_to_num_(0.0, 1.0, 0.0)

@@ -199,6 +199,35 @@ void check_groups(std::vector<int64_t> keys) {
     for (int64_t i = 0; i < count * c; i++) require_close(mean[i], sums[i] / size[i / c], 1e-4, "a mean");
 }
 
+void check_voxels() {
+    const int64_t n = between(0, 300);
+    std::vector<float> points = normal(3 * n);
+    const float odd[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1.0f, -1.0f, 1e30f};
+    for (int64_t i = 0; i < 3 * n; i++)
+        if (between(0, 5) == 0) points[i] = odd[between(0, 7)];
+    const float lower[3] = {-1, -0.5f, -2}, upper[3] = {1, 1.5f, 0.25f}, size = between(0, 1) ? 0.1f : 1e-5f;
+    std::vector<int64_t> scan(n), row(n), got(n);
+    for (int64_t& value : scan) value = between(0, 510);
+    int64_t count = -1;
+    const int32_t status =
+        ros_kd_voxel_keys(points.data(), n, lower, upper, size, scan.data(), row.data(), got.data(), &count);
+    if (size < 1e-4f) return require(status == ROS_KD_BAD_ARGUMENT, "cells beyond the range of keys are refused");
+    require(status == ROS_KD_OK, "status of voxels");
+    int64_t found = 0;
+    for (int64_t i = 0; i < n; i++) {
+        bool inside = points[3 * i] != 0 || points[3 * i + 1] != 0 || points[3 * i + 2] != 0;
+        int64_t cell[3];
+        for (int f = 0; f < 3; f++) {
+            inside = inside && points[3 * i + f] >= lower[f] && points[3 * i + f] < upper[f];
+            cell[f] = inside ? static_cast<int64_t>(std::floor(points[3 * i + f] / size)) + (1 << 17) : 0;
+        }
+        if (!inside) continue;
+        require(found < count && row[found] == i, "rows of voxels");
+        require(got[found++] == key(scan[i], cell[0], cell[1], cell[2]), "keys of voxels");
+    }
+    require(found == count, "number of voxels");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -211,6 +240,7 @@ int main(int argc, char** argv) {
             check_convolution(map, i % 2 == 0);
             check_weight_gradient(map);
             check_groups(keys);
+            check_voxels();
         }
         std::printf("%s: %d rounds\n", name, rounds);
     }

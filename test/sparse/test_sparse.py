@@ -157,6 +157,26 @@ def test_empty_input_gives_empty_output_and_zero_gradients(backend):
     assert all(float(layer.weight.grad.abs().sum()) == 0 for layer in layers)
 
 
+@pytest.mark.parametrize('scans', [1, 3])
+def test_points_find_their_voxels(backend, scans):
+    generator = torch.Generator().manual_seed(6)
+    points = 4 * torch.randn(5000, 3, generator=generator)
+    points[::7] = torch.tensor([torch.nan, 0, 0])
+    points[1::7, 2] = torch.inf
+    points[2::7] = 0
+    scan = torch.randint(0, scans, (5000,), generator=generator) if scans > 1 else None
+    lower, upper = (-3.0, -2.0, -1.5), (3.0, 2.5, 1.5)
+    computing = choose_backend(torch.device('cpu'), backend)
+    rows, keys = computing.voxel_keys(points, lower, upper, 0.3, scan)
+    inside = ((points >= torch.tensor(lower)) & (points < torch.tensor(upper))).all(1) & (points != 0).any(1)
+    assert torch.equal(rows, inside.nonzero().squeeze(1)) and 0 < len(rows) < 3000
+    cells = (points[rows] / 0.3).floor().long()
+    assert torch.equal(keys, packing.pack(cells, None if scan is None else scan[rows]))
+    unique, place = computing.unique(keys)
+    assert torch.equal(unique, torch.unique(keys)) and torch.equal(unique[place], keys)
+    assert len(computing.voxel_keys(points[:0], lower, upper, 0.3)[0]) == 0
+
+
 def test_packing_keeps_coordinates_and_batch_and_sorts_by_them():
     generator = torch.Generator().manual_seed(2)
     coordinates = torch.randint(packing.LOWEST, packing.HIGHEST + 1, (1000, 3), generator=generator)

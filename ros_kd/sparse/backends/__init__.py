@@ -14,6 +14,7 @@ from ros_kd.sparse.backends.spconv import SpconvBackend
 from ros_kd.sparse.backends.torch import TorchBackend
 from ros_kd.sparse.epilogue import NONE, Epilogue
 from ros_kd.sparse.groups import Groups
+from ros_kd.sparse.voxels import Range
 from ros_kd.sparse.weight_cache import WeightCache
 
 
@@ -37,6 +38,14 @@ class Backend(Protocol):
 
     def supports(self, device: torch.device) -> bool:
         """Tell whether the backend is installed and computes on `device`."""
+
+    def voxel_keys(self, points: Tensor, lower: Range, upper: Range, size: float,
+                   scan: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the rows int64 [M] of the points in range, and the keys [M] of their voxels, in the points' order.
+
+        points: float32 [N, 3], metres; those that are NaN, infinite or exactly 0 0 0 are none. lower, upper: the range
+        x y z in metres, `upper` outside of it. size: a voxel's edge, metres. scan: int64 [N] of each point, None: 0.
+        """
 
     def unique(self, keys: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys int64 [N] in any order sorted, each once, and the place int64 [N] of each in them."""

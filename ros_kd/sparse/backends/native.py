@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ros_kd.sparse import keys as packing
-from ros_kd.sparse import maps
+from ros_kd.sparse import maps, voxels
 from ros_kd.sparse.backends.torch import TorchBackend, autocast
 from ros_kd.sparse.epilogue import NONE, Epilogue
 from ros_kd.sparse.groups import Groups
@@ -79,6 +79,11 @@ class NativeBackend(TorchBackend):
     def bfloat16_in_hardware(self) -> bool:
         """Whether this processor multiplies bfloat16 faster than float32."""
         return self._library is not None and bool(self._library.bfloat16_in_hardware())
+
+    def voxel_keys(self, points: Tensor, lower: voxels.Range, upper: voxels.Range, size: float,
+                   scan: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the rows int64 [M] of the points [N, 3] in range, and the keys [M] of their voxels."""
+        return torch.ops.ros_kd.voxel_keys(points, lower, upper, size, scan)
 
     def unique(self, keys: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys int64 [N] in any order sorted, each once, and the place int64 [N] of each in them."""

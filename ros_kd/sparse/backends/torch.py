@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ros_kd.sparse import maps
+from ros_kd.sparse import maps, voxels
 from ros_kd.sparse.backends.onednn import product
 from ros_kd.sparse.epilogue import NONE, Epilogue
 from ros_kd.sparse.groups import Groups
@@ -97,6 +97,11 @@ class TorchBackend:
     def supports(self, device: torch.device) -> bool:
         """Tell that every device is fine."""
         return True
+
+    def voxel_keys(self, points: Tensor, lower: voxels.Range, upper: voxels.Range, size: float,
+                   scan: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the rows int64 [M] of the points [N, 3] in range, and the keys [M] of their voxels."""
+        return voxels.voxel_keys(points, lower, upper, size, scan)
 
     def unique(self, keys: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys int64 [N] in any order sorted, each once, and the place int64 [N] of each in them."""

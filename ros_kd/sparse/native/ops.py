@@ -218,6 +218,31 @@ def _(row, local, start, inputs, outputs, tile, back_tile):
     return _unknown_map(start.shape[1] - 1, row)
 
 
+@_operator('voxel_keys(Tensor points, float[] lower, float[] upper, float size, Tensor? scan) -> (Tensor, Tensor)')
+def voxel_keys(points: Tensor, lower: list[float], upper: list[float], size: float, scan: Tensor | None,
+               ) -> tuple[Tensor, Tensor]:
+    """Return the rows of the points [N, 3] in range and the keys of their voxels, see Backend.voxel_keys."""
+    points = points.contiguous()
+    if points.dtype != torch.float32:
+        raise ValueError(f'points are {points.dtype}, expected torch.float32')
+    if scan is not None:
+        scan = scan.contiguous()
+        _expect(scan, (len(points),), 'scan')
+    rows, keys = (torch.empty(len(points), dtype=torch.int64) for _ in range(2))
+    count = ctypes.c_int64()
+    three = ctypes.c_float * 3
+    check(load().voxel_keys(points.data_ptr(), len(points), three(*lower), three(*upper), size,
+                            None if scan is None else scan.data_ptr(), rows.data_ptr(), keys.data_ptr(),
+                            ctypes.addressof(count)), f'voxels of {size} m in {lower}..{upper}')
+    return rows[:count.value], keys[:count.value]
+
+
+@_fake('voxel_keys')
+def _(points, lower, upper, size, scan):
+    count = torch.library.get_ctx().new_dynamic_size()
+    return tuple(points.new_empty(count, dtype=torch.int64) for _ in range(2))
+
+
 @_operator('unique(Tensor keys) -> Tensor')
 def unique(keys: Tensor) -> Tensor:
     """Return the keys [N] sorted, each once."""
@@ -235,7 +260,7 @@ def _unique(keys: Tensor, inverse: Tensor | None) -> Tensor:
     keys, result, count = keys.contiguous(), torch.empty(len(keys), dtype=torch.int64), ctypes.c_int64()
     check(load().unique(keys.data_ptr(), len(keys), result.data_ptr(), None if inverse is None else inverse.data_ptr(),
                         ctypes.addressof(count)), 'sorting voxels')
-    return result[:count.value].clone()
+    return result[:count.value]
 
 
 @_fake('unique')

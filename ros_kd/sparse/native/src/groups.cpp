@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -16,6 +18,7 @@
 namespace {
 
 constexpr int kFieldBits = 18, kDigit = 11;
+constexpr int64_t kHalf = int64_t(1) << (kFieldBits - 1);  // the field of coordinate 0
 
 // A scan fills a small box of the space of keys: offsets within the box take few bits, and few passes of a radix sort.
 struct Box {
@@ -95,6 +98,29 @@ int64_t number(int64_t n, const Box& box, Offset offset, Place place, int64_t* u
 }
 
 }  // namespace
+
+int32_t ros_kd_voxel_keys(const float* points, int64_t n, const float* lower, const float* upper, float size,
+                          const int64_t* scan, int64_t* row, int64_t* key, int64_t* count) {
+    if (n < 0 || !lower || !upper || !(size > 0) || !count || (n && (!points || !row || !key)))
+        return ROS_KD_BAD_ARGUMENT;
+    for (int f = 0; f < 3; f++)
+        if (!(std::abs(lower[f] / size) < kHalf - 2 && std::abs(upper[f] / size) < kHalf - 2))
+            return ROS_KD_BAD_ARGUMENT;
+    int64_t found = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float x = points[3 * i], y = points[3 * i + 1], z = points[3 * i + 2];
+        const bool inside =
+            x >= lower[0] && x < upper[0] && y >= lower[1] && y < upper[1] && z >= lower[2] && z < upper[2];
+        if (!inside || (x == 0.0f && y == 0.0f && z == 0.0f)) continue;
+        int64_t result = scan ? scan[i] : 0;
+        for (const float value : {x, y, z})
+            result = result << kFieldBits | (static_cast<int64_t>(std::floor(value / size)) + kHalf);
+        row[found] = i;
+        key[found++] = result;
+    }
+    *count = found;
+    return ROS_KD_OK;
+}
 
 int32_t ros_kd_unique(const int64_t* keys, int64_t n, int64_t* unique, int64_t* inverse, int64_t* count) try {
     if (n < 0 || !count || (n && (!keys || !unique))) return ROS_KD_BAD_ARGUMENT;
