@@ -32,7 +32,7 @@ from ros_kd.nodes.view_server import Place, Server
 from ros_kd.taxonomy import Taxonomy
 
 NICENESS = 10  # looking on must not slow what is looked at
-LOOK = 0.5  # seconds between two looks for browsers
+LOOK = 1.0  # seconds between two looks for browsers
 CLOUDS = {CLOUD: PointCloud2}
 IMAGES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
 

@@ -70,6 +70,8 @@ class Server:
     def __init__(self, place: Place, memory: int) -> None:
         self.place = place
         self._own = psutil.Process()
+        self._ends: set[int] = set()
+        self._viewers = 0
         for port in (place.port, place.port + 1):
             _require_free(place.address, port)
         self._output = tempfile.TemporaryFile()
@@ -87,9 +89,12 @@ class Server:
 
     def viewers(self) -> int:
         """Return how many viewers are connected."""
-        own = {end.laddr.port for end in self._own.net_connections('tcp')}
-        return sum(end.status == psutil.CONN_ESTABLISHED and end.laddr.port == self.place.port + 1
-                   and end.raddr.port not in own for end in self._child.net_connections('tcp'))
+        ends = {end.raddr.port for end in self._child.net_connections('tcp')
+                if end.status == psutil.CONN_ESTABLISHED and end.laddr.port == self.place.port + 1}
+        if ends != self._ends:  # asking for them takes milliseconds
+            own = {end.laddr.port for end in self._own.net_connections('tcp')}
+            self._ends, self._viewers = ends, len(ends - own)
+        return self._viewers
 
     def running(self) -> bool:
         """Tell whether the server lives."""
