@@ -22,6 +22,7 @@ from ros_kd.nodes import clock
 from ros_kd.nodes.health import OVERTAKEN, UNWATCHED, Findings, Health, Silence
 from ros_kd.nodes.labelled_cloud import Dropped, IntensityScale, read_cloud
 from ros_kd.nodes.latest import LatestOnly
+from ros_kd.nodes.memory import keep_freed_memory
 from ros_kd.nodes.running import answer_refusals, explained, run_job
 from ros_kd.nodes.segment_model import Model, load_model
 from ros_kd.nodes.segment_outputs import Outputs
@@ -206,4 +207,5 @@ class SegmentNode(LifecycleNode):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until it is told to stop; the executable `segment`. Return 1 if it could not start."""
+    keep_freed_memory()
     return run_job(SegmentNode, 'segment', args)

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The segmenter's parts: the newest-only worker, the intensity scale, and the reasons for silence."""
 
+import platform
 import re
+import subprocess
+import sys
 import time
 from threading import Event
 
@@ -15,6 +18,7 @@ import rclpy  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from segmenter import ROOT  # noqa: E402
 from sensor_msgs.msg import PointCloud2  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
@@ -178,6 +182,26 @@ def test_callbacks_that_raise_are_told_once_for_a_place_and_the_rest_goes_on():
     assert len(called) >= 3 and len(said) == 1 and 'said once for KeyError' in said[0]
     node.destroy_node()
     context.try_shutdown()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='other C libraries have ways of their own')
+def test_memory_of_one_cloud_serves_the_next():
+    code = """
+from array import array
+from ros_kd.nodes.memory import keep_freed_memory
+{}
+def held():
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * 4096
+before = held()
+for _ in range(3):
+    blocks = [array('B', [1]) * 30_000_000 for _ in range(3)]
+    del blocks
+print(held() - before)
+"""
+    kept, default = (int(subprocess.run([sys.executable, '-c', code.format(call)], check=True, capture_output=True,
+                                        text=True, cwd=ROOT).stdout) for call in ('keep_freed_memory()', ''))
+    assert kept > 80e6 > default
 
 
 def test_the_legend_names_used_classes_only_and_clears_the_old_one():
