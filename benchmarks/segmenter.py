@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the segmenter loses, costs and how late it is: clouds of 120,000 points at 10 Hz, on this machine's cores.
 
-Two processes over Fast DDS with the shipped profile: the segmenter, and one that publishes scans of a simulated town and
-hears the labelled clouds. Latency: from a cloud's stamp, which is when it is published, until the segmenter has published
-its labels. Lost: clouds without labelled ones. Stages: medians of ~/debug/processing_time_ms/*; non_network: median of
-total without network. CPU: share of one core that each process takes. Memory: growth from a sixth of the time on.
-SEGMENTER_SECONDS: how long. SEGMENTER_STUDENT: a preset (with weights that have not seen a scan, which take as long) or a
-checkpoint.
+Two processes over Fast DDS with the shipped profile: the segmenter, and one that publishes scans of a simulated town
+and hears the labelled clouds. Latency: from a cloud's stamp, which is when it is published, until the segmenter has
+published its labels. Lost: clouds without labelled ones. Stages: medians of ~/debug/processing_time_ms/*; non_network:
+median of total without network. CPU: share of one core that each process takes. Memory: growth from a sixth of the time
+on. SEGMENTER_SECONDS: how long. SEGMENTER_STUDENT: a preset (with weights that have not seen a scan, which take as long)
+or a checkpoint.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 """Sparse convolutions and whole students on the CPU against spconv, torch and the speed of a matrix product.
 
 A scan of 120,000 points of a simulated town in voxels of 0.1 m. Peers have the same weights and give the same logits,
-which is checked before they are timed in turn; medians. Networks build their kernel maps anew each time; layers find
+which is checked before they are timed in turn; medians (see parts/timing.py). Networks build their kernel maps anew each time; layers find
 theirs built. Ours is the backend that is chosen by itself. `of_gemm_peak`: useful floating point operations per second,
 those of pairs of voxels that exist, over what a large float32 product reaches in the same run. Memory: growth of a
 process of its own at the peak of one forward pass. Agreement: points of scans of other towns that the shipped student
@@ -39,7 +39,7 @@ except ImportError as error:
     peers = None
     print(f'spconv is left out: {error}', file=sys.stderr)
 
-RUNS = int(os.environ.get('SPARSE_RUNS', 15))
+RUNS = int(os.environ.get('SPARSE_RUNS', 20))
 SHIPPED = Path(__file__).parents[1] / 'config' / 'students' / 'simulated.safetensors'
 CLASSES = 20
 CPU = torch.device('cpu')
@@ -126,7 +126,8 @@ def layers(tensor: SparseTensor) -> None:
                    'torch': lambda: layer(built['torch'])}
         if peers:
             actions['spconv'] = spconv_layer(layer, keys, features)
-            torch.testing.assert_close(actions['spconv']().features, actions['ours_f32']().features, rtol=1e-3, atol=1e-3)
+            outputs = (actions[name]().features for name in ('spconv', 'ours_f32'))
+            torch.testing.assert_close(*outputs, rtol=1e-3, atol=1e-3)
         seconds = interleaved({**actions, 'gemm': lambda: product(square[0], square[1])}, RUNS)
         peak = 2 * 2048 ** 3 / seconds.pop('gemm')
         show(f'sparse.layer{channels}_gemm_peak', round(peak / 1e9), 'GFLOP/s')
@@ -187,8 +188,9 @@ def growth(spec: InputSpec) -> None:
 
 def grown(name: str, folded: torch.nn.Module, half: torch.nn.Module, batch: VoxelBatch) -> None:
     """Print MinkUNet-14 on a batch."""
-    seconds = interleaved({'f32': lambda: folded(anew(batch, OURS.name)),
-                           'bf16': lambda: half(anew(batch, OURS.name).cast(torch.bfloat16))}, max(RUNS // 3, 1), warm=1)
+    actions = {'f32': lambda: folded(anew(batch, OURS.name)),
+               'bf16': lambda: half(anew(batch, OURS.name).cast(torch.bfloat16))}
+    seconds = interleaved(actions, max(RUNS // 3, 2), warm=1)
     for precision, value in seconds.items():
         show(f'sparse.growth_{name}_{precision}_ms', round(1e3 * value, 1), 'ms', voxels=len(batch.tensor))
 
@@ -196,7 +198,8 @@ def grown(name: str, folded: torch.nn.Module, half: torch.nn.Module, batch: Voxe
 def memory() -> None:
     """Print the memory that MinkUNet-14 takes, each alternative in a process of its own."""
     for name in MEMORY if peers else MEMORY[:3]:
-        done = subprocess.run([sys.executable, __file__, '--memory', name], stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run([sys.executable, __file__, '--memory', name], stdout=subprocess.PIPE, text=True,
+                              check=True)
         show(f'sparse.memory_minkunet14_{name}', int(done.stdout.split()[-1]), 'MB')
 
 

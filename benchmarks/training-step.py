@@ -3,7 +3,8 @@
 """A training step of MinkUNet-14 on the CPU: forward, cross-entropy, backward and SGD, against spconv and torch.
 
 A scan of 120,000 points of a simulated town in voxels of 0.1 m, float32. All networks begin with the same weights and
-are timed in turn; medians. Losses and the first layer's gradients are compared first. STEP_RUNS: how often each is timed.
+are timed in turn; medians. Losses and the first layer's gradients are compared first. STEP_RUNS: how often each is
+timed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ except ImportError as error:
     peers = None
     print(f'spconv is left out: {error}', file=sys.stderr)
 
-RUNS = int(os.environ.get('STEP_RUNS', 9))
+RUNS = int(os.environ.get('STEP_RUNS', 12))
 CLASSES = 20
 OURS = choose_backend(torch.device('cpu')).name
 

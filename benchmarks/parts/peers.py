@@ -132,9 +132,10 @@ class SpconvScale(nn.Module):
         """Take the weights of ours."""
         point = ours.point
         self.voxel.load_state_dict(state_to_spconv(ours.voxel.state_dict()))
-        for layer, other in ((self.identity, point.identity), (self.pooled.first, point.pooled), (self.out, ours.out),
-                             (self.pooled.second, point.context[0].linear), (self.pooled.third, point.context[1].linear),
-                             (self.pooled.norms[0], point.context[0].norm), (self.pooled.norms[1], point.context[1].norm)):
+        narrow, wide = point.context
+        for layer, other in ((self.identity, point.identity), (self.out, ours.out), (self.pooled.first, point.pooled),
+                             (self.pooled.second, narrow.linear), (self.pooled.third, wide.linear),
+                             (self.pooled.norms[0], narrow.norm), (self.pooled.norms[1], wide.norm)):
             layer.load_state_dict(other.state_dict())
         self.joined.weight.data = torch.cat([point.fine.weight, point.coarse.weight], 1).detach().clone()
         self.joined.bias.data = point.fine.bias.detach().clone()
