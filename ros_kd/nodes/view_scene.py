@@ -72,7 +72,8 @@ class Scene:
     def show_classes(self, source: str, taxonomy: Taxonomy) -> None:
         """Name and colour the classes of a source from now on."""
         self._taxonomies[source] = taxonomy
-        self._stream.log(_path('legend', source), rr.Image(legend(taxonomy)), static=True)
+        picture = rr.Image(legend(taxonomy), magnification_filter='Linear')
+        self._stream.log(_path('legend', source), picture, static=True)
 
     def show_points(self, source: str, seen: LabelledPoints, stamp: int, pose: np.ndarray | None = None) -> None:
         """Show a cloud instead of the last one of this source.
