@@ -127,16 +127,18 @@ class Predictor:
         batch = self.info.inputs.prepare([scan], self.device, self.backend.name).cast(self._dtype)
         watch.lap('prepare')
         keys = batch.tensor.keys
-        logits = self._student(batch).float() if len(keys) else torch.empty(0, len(self._offset), device=self.device)
+        logits = self._student(batch) if len(keys) else torch.empty(0, len(self._offset), device=self.device)
         watch.lap('network')
         return _View(scan.points, batch.point_voxel, keys, logits)
 
     def _labels(self, view: _View) -> tuple[Tensor, Tensor]:
         """Return label uint8 [N] and confidence [N]; 0 and 0 for points without a voxel."""
-        confidence, label = self._probabilities(view.logits).max(1)
-        values = label.to(torch.uint8), confidence
         # The row of -1, the last one, is the answer for points without a voxel.
-        return tuple(torch.cat([column, column.new_zeros(1)])[view.point_voxel] for column in values)
+        return tuple(torch.cat([column, column.new_zeros(1)])[view.point_voxel]
+                     for column in self._classify(view.logits))
+
+    def _classify(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        return self.backend.classify(logits, self._offset, self.info.temperature)
 
     def _averaged(self, views: list[_View]) -> tuple[Tensor, Tensor]:
         """Return label and confidence as `_labels` does, of the mean probability over the views that see a point."""
@@ -160,8 +162,8 @@ class Predictor:
         exist = torch.isfinite(points).all(1) & (points != 0).any(1)
         if bool(exist.any()):
             logits = nearest_logits(points[exist], view.keys, view.logits, self.info.inputs.voxel_size, self.backend)
-            best, rows = self._probabilities(logits).max(1), rows[exist]
-            label[rows], confidence[rows] = best.indices.to(torch.uint8), best.values
+            rows = rows[exist]
+            label[rows], confidence[rows] = self._classify(logits)
 
 
 class _Stopwatch:

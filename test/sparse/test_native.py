@@ -79,6 +79,14 @@ def test_gradients_are_torchs_with_every_instruction_set(instruction_set, networ
         torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
 
 
+def test_probabilities_are_torchs_with_every_instruction_set(instruction_set):
+    logits, offset = 30 * torch.randn(3000, 33), torch.zeros(33)
+    offset[[0, 5]] = -torch.inf
+    results = [choose_backend(CPU, name).classify(logits, offset, 0.8) for name in ('native', 'torch')]
+    assert torch.equal(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize('threads', [1, 2, 3, 7])
 def test_the_number_of_threads_changes_nothing(network, threads):
     tensor = scan(60_000, edge=60)

@@ -177,6 +177,20 @@ def test_points_find_their_voxels(backend, scans):
     assert len(computing.voxel_keys(points[:0], lower, upper, 0.3)[0]) == 0
 
 
+@pytest.mark.parametrize('classes', [1, 2, 20, 40, 256])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_the_best_class_and_its_probability(backend, classes, dtype):
+    logits = (8 * torch.randn(5000, classes, generator=torch.Generator().manual_seed(classes))).to(dtype)
+    offset = torch.zeros(classes)
+    offset[1::3] = -torch.inf
+    label, confidence = choose_backend(torch.device('cpu'), backend).classify(logits, offset, 1.7)
+    expected = ((logits.double() + offset) / 1.7).softmax(1)
+    assert label.dtype == torch.uint8 and confidence.dtype == torch.float32
+    torch.testing.assert_close(confidence.double(), expected.max(1).values, rtol=1e-5, atol=1e-7)
+    chosen = expected.gather(1, label.long()[:, None])[:, 0]  # bfloat16 has ties
+    torch.testing.assert_close(chosen, expected.max(1).values, rtol=1e-9, atol=0)
+
+
 def test_packing_keeps_coordinates_and_batch_and_sorts_by_them():
     generator = torch.Generator().manual_seed(2)
     coordinates = torch.randint(packing.LOWEST, packing.HIGHEST + 1, (1000, 3), generator=generator)

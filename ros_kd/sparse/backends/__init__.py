@@ -73,6 +73,12 @@ class Backend(Protocol):
     def mean(self, features: Tensor, groups: Groups) -> Tensor:
         """Return the mean [groups.size, C] of the rows of each group; 0 for a group without rows."""
 
+    def classify(self, logits: Tensor, offset: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """Return the best class uint8 [V] and its probability float32 [V], without gradients.
+
+        The best of (logits [V, K] + offset [K]) / temperature; an offset of -inf rules a class out. K is at most 256.
+        """
+
 
 BACKENDS: dict[str, Backend] = {'native': NativeBackend(), 'spconv': SpconvBackend(), 'torch': TorchBackend()}
 """By name."""

@@ -134,6 +134,10 @@ class NativeBackend(TorchBackend):
         """Return the mean [groups.size, C] of the rows of each group; 0 for a group without rows."""
         return torch.ops.ros_kd.mean(features, groups.index, groups.count)
 
+    def classify(self, logits: Tensor, offset: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """Return the best class uint8 [V] of logits [V, K] + offset [K] and its probability float32 [V]."""
+        return torch.ops.ros_kd.classify(logits, offset, temperature)
+
     def _packed(self, weight: Tensor, cache: WeightCache | None) -> Tensor:
         def pack() -> Tensor:
             return torch.ops.ros_kd.pack(weight)

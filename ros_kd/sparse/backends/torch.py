@@ -141,6 +141,11 @@ class TorchBackend:
         total = wide.new_zeros(groups.size, features.shape[1]).index_add(0, groups.index, wide)
         return (total / groups.count.clamp(min=1)[:, None]).to(features.dtype)
 
+    def classify(self, logits: Tensor, offset: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """Return the best class uint8 [V] of logits [V, K] + offset [K] and its probability float32 [V]."""
+        confidence, label = ((logits.float() + offset) / temperature).softmax(1).max(1)
+        return label.to(torch.uint8), confidence
+
 
 def autocast(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return both in autocast's precision where it is on, as custom functions are not cast by torch."""

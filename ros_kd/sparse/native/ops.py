@@ -273,6 +273,24 @@ def _(keys):
     return keys.new_empty(torch.library.get_ctx().new_dynamic_size()), torch.empty_like(keys)
 
 
+@_operator('classify(Tensor logits, Tensor offset, float temperature) -> (Tensor, Tensor)')
+def classify(logits: Tensor, offset: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return the best class uint8 [V] of logits [V, K] and its probability float32 [V], see Backend.classify."""
+    logits, offset = _rows(logits), offset.float().contiguous()
+    _expect(offset, (logits.shape[1],), 'offset')
+    label = torch.empty(len(logits), dtype=torch.uint8)
+    confidence = torch.empty(len(logits))
+    check(load().classify(logits.data_ptr(), len(logits), logits.shape[1], _stride(logits), _type(logits, 'logits'),
+                          offset.data_ptr(), 1 / temperature, torch.get_num_threads(), label.data_ptr(),
+                          confidence.data_ptr()), f'classes of {logits.shape[1]} logits')
+    return label, confidence
+
+
+@_fake('classify')
+def _(logits, offset, temperature):
+    return (logits.new_empty(logits.shape[0], dtype=torch.uint8), logits.new_empty(logits.shape[0], dtype=torch.float32))
+
+
 @_operator('mean(Tensor features, Tensor index, Tensor count) -> Tensor')
 def mean(features: Tensor, index: Tensor, count: Tensor) -> Tensor:
     """Return the means [G, C] of the rows of features [N, C] by group index [N]; count [G] of rows in each."""

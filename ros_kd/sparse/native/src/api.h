@@ -71,6 +71,11 @@ ROS_KD_API int32_t ros_kd_build_map(const int64_t* keys, int64_t inputs, const i
 // Fill the map of the transposed convolution, in tiles of `tile` of the given map's inputs.
 ROS_KD_API int32_t ros_kd_reverse_map(const ros_kd_map* map, int64_t tile, int32_t threads, int32_t* row,
                                       int16_t* local, int32_t* start);
+// The class 0..classes-1 (at most 256) of the largest logit + offset in each row, and its softmax probability at
+// temperature 1 / scale. logits [rows, classes] of `type`, rows `stride` apart.
+ROS_KD_API int32_t ros_kd_classify(const void* logits, int64_t rows, int64_t classes, int64_t stride, int32_t type,
+                                   const float* offset, float scale, int32_t threads, uint8_t* label,
+                                   float* confidence);
 // The voxels of points [n, 3] of edge `size`, in the order of the points, without those that are NaN, outside
 // lower..upper (exclusive), or exactly 0 0 0: key[i] is that of point row[i], and there are `count`. scan [n]: the scan
 // of each point, or null for scan 0. Cells have to be within the 18 bits of a coordinate.

@@ -152,6 +152,30 @@ int32_t ros_kd_unique(const int64_t* keys, int64_t n, int64_t* unique, int64_t* 
     return ROS_KD_NO_MEMORY;
 }
 
+int32_t ros_kd_classify(const void* logits, int64_t rows, int64_t classes, int64_t stride, int32_t type,
+                        const float* offset, float scale, int32_t threads, uint8_t* label, float* confidence) {
+    if (rows < 0 || classes <= 0 || classes > 256 || stride < classes || !offset || !(scale > 0) ||
+        (rows && (!logits || !label || !confidence)))
+        return ROS_KD_BAD_ARGUMENT;
+    const ros_kd::Kernels& kernels = ros_kd::kernels();
+    constexpr int64_t kShare = 2048;
+    ros_kd::parallel((rows + kShare - 1) / kShare, threads, [&](int64_t share) {
+        const int64_t first = share * kShare, size = type == ROS_KD_BFLOAT16 ? 2 : 4;
+        alignas(64) float padded[256 + 16];
+        const ros_kd::Classify work{static_cast<const uint8_t*>(logits) + first * stride * size,
+                                    std::min(kShare, rows - first),
+                                    classes,
+                                    stride,
+                                    offset,
+                                    scale,
+                                    padded,
+                                    label + first,
+                                    confidence + first};
+        (type == ROS_KD_BFLOAT16 ? kernels.classify_bfloat16 : kernels.classify_float)(work);
+    });
+    return ROS_KD_OK;
+}
+
 int32_t ros_kd_mean(const void* x, int64_t n, int64_t channels, int64_t stride, const int64_t* index,
                     const int64_t* count, int64_t groups, int32_t type, int32_t threads, void* mean) try {
     if (n < 0 || groups < 0 || channels <= 0 || stride < channels || (n && (!x || !index)) ||

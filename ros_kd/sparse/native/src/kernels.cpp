@@ -247,6 +247,41 @@ void weight_gradient(const float* x, int64_t x_stride, int64_t channels, const i
     }
 }
 
+// exp(x) for x <= 0 to a few units in the last place: 2^n times a polynomial (Cephes' expf) of the rest.
+inline Vector exponential(Vector x) {
+    x = x < -87.0f ? Vector{} - 87.0f : x;
+    const Vector magic = Vector{} + 12582912.0f;  // adding it rounds to whole numbers
+    const Vector n = (x * 1.44269504f + magic) - magic;
+    const Vector r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    Vector p = Vector{} + 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    const Bits power = reinterpret_cast<Bits>(n + magic) << 23;
+    return reinterpret_cast<Vector>(reinterpret_cast<Bits>(p) + power);
+}
+
+template <class Element>
+void classify(const ros_kd::Classify& c) {
+    const int64_t width = (c.classes + kLanes - 1) / kLanes * kLanes;
+    for (int64_t k = c.classes; k < width; k++) c.padded[k] = -1e30f;
+    for (int64_t i = 0; i < c.rows; i++) {
+        const Element* row = static_cast<const Element*>(c.logits) + i * c.stride;
+        for (int64_t k = 0; k < c.classes; k++) c.padded[k] = (get(row + k) + c.offset[k]) * c.scale;
+        int64_t best = 0;
+        for (int64_t k = 1; k < c.classes; k++) best = c.padded[k] > c.padded[best] ? k : best;
+        Vector sum = {};
+        for (int64_t k = 0; k < width; k += kLanes) sum += exponential(load(c.padded + k) - c.padded[best]);
+        float total = 0.0f;
+        for (int l = 0; l < kLanes; l++) total += sum[l];
+        c.label[i] = static_cast<uint8_t>(best);
+        c.confidence[i] = 1.0f / total;
+    }
+}
+
 void add(const float* x, int64_t n, float* total) {
     for (int64_t i = 0; i < n; i++) total[i] += x[i];
 }
@@ -284,6 +319,8 @@ extern "C" const ros_kd::Kernels ROS_KD_CONCAT(ros_kd_kernels_, ROS_KD_ISA) = {
     finish<float>,
     finish<uint16_t>,
     weight_gradient,
+    classify<float>,
+    classify<uint16_t>,
     add,
     widen,
     narrow};

@@ -32,6 +32,18 @@ struct Finish {
 using WeightGradient = void (*)(const float* x, int64_t x_stride, int64_t channels, const int32_t* row, const float* g,
                                 int64_t g_stride, const int16_t* place, int64_t n, int64_t width, float* weight);
 
+// Of each of `rows` rows of `classes` logits, `stride` apart: the class of the largest (logit + offset[class]), and its
+// softmax probability at temperature 1 / scale. Scratch `padded` holds the classes in whole vectors.
+struct Classify {
+    const void* logits;
+    int64_t rows, classes, stride;
+    const float* offset;
+    float scale;
+    float* padded;
+    uint8_t* label;
+    float* confidence;
+};
+
 struct Kernels {
     const char* name;
     int lanes;              // floats in a vector
@@ -41,6 +53,8 @@ struct Kernels {
     void (*finish_float)(const float* acc, const Finish& f);
     void (*finish_bfloat16)(const float* acc, const Finish& f);
     WeightGradient weight_gradient;
+    void (*classify_float)(const Classify& c);
+    void (*classify_bfloat16)(const Classify& c);
     void (*add)(const float* x, int64_t n, float* total);    // total[i] += x[i]
     void (*widen)(const uint16_t* x, int64_t n, float* y);   // bfloat16 to float
     void (*narrow)(const float* x, int64_t n, uint16_t* y);  // float to bfloat16, to the nearest, ties to even
