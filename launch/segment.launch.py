@@ -107,9 +107,10 @@ def rviz(value):
 
 def browser(value):
     """The page with the labelled cloud, its classes and images."""
-    return [node('view', value, {'images': text('images'), 'fixed_frame': text('fixed_frame'),
-                                 'address': text('view_address'), 'port': number(int, 'view_port', value),
-                                 'use_sim_time': value['use_sim_time'] == 'true'})]
+    given = {name: text(name) for name in ('images', 'fixed_frame') if value[name]}
+    return [node('view', value, config('view.yaml'),
+                 {**given, 'address': text('view_address'), 'port': number(int, 'view_port', value),
+                  'use_sim_time': value['use_sim_time'] == 'true'})]
 
 
 def nothing(value):

@@ -16,6 +16,8 @@ pytest.importorskip('rerun', reason='Rerun is not installed')
 import psutil  # noqa: E402
 from drive import ROOT, NodeProcess, environment  # noqa: E402
 from onlooker import Street, alive, colors_of, free_port, listening, onlooker, view  # noqa: E402
+from rcl_interfaces.srv import GetParameters  # noqa: E402
+from rclpy.parameter import parameter_value_to_python  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from tf2_ros import StaticTransformBroadcaster  # noqa: E402
 
@@ -190,6 +192,19 @@ def test_a_server_that_dies_ends_the_node_with_an_error():
         psutil.Process(process.process.pid).children()[0].kill()
         status, output = process.wait()
     assert status == 1 and 'the server of the page has ended' in output, output
+
+
+def test_the_shipped_parameters_are_the_defaults(street):
+    yaml = pytest.importorskip('yaml')
+    shipped = yaml.safe_load((ROOT / 'config/view.yaml').read_text())['/**/view']['ros__parameters']
+    port = free_port()
+    with view(DOMAIN, port) as process:
+        client = street.node.create_client(GetParameters, 'view/get_parameters')
+        street.until(client.service_is_ready, process)
+        future = client.call_async(GetParameters.Request(names=list(shipped)))
+        street.until(future.done, process)
+    declared = {name: parameter_value_to_python(value) for name, value in zip(shipped, future.result().values)}
+    assert {**declared, 'port': shipped['port']} == shipped and declared['port'] == port
 
 
 def test_without_rerun_the_node_says_how_to_install_it():
