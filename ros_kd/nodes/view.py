@@ -44,7 +44,8 @@ class View(Node):
         super().__init__('view')
         names = declare(self, 'segmenters', ['segment'], 'names of the segmenters to show, with their namespace')
         images = declare(self, 'images', [], 'topics of images to show beside, raw or compressed')
-        self._fixed = declare(self, 'fixed_frame', '', 'frame that clouds are moved to by TF; empty: each in its own')
+        self._fixed = declare(self, 'fixed_frame', '', 'frame that clouds are moved to by TF, base_link for several '
+                              'LiDARs; the eye does not go along; empty: each in its own')
         self._width = declare(self, 'image_width', 640, 'pixels of images that come raw, at most', 64, 8192)
         self._place, memory = self._declare_server()
         os.nice(NICENESS)
