@@ -23,10 +23,10 @@ setup: $(VENV)/.package
 demo: setup
 	@$(PY) tools/demo.py --out out/demo
 
-test: setup
+test: setup $(VENV)/.extra
 	@$(PY) -m pytest $(ARGS)
 
-bench: setup
+bench: setup $(VENV)/.extra
 	@test -f benchmarks/$(NAME).py || { echo "no benchmark '$(NAME)'; there are: $$(cd benchmarks && ls *.py | sed 's/\.py//' | tr '\n' ' ')"; exit 2; }
 	@PYTHONPATH=. $(PY) benchmarks/$(NAME).py
 
@@ -48,6 +48,10 @@ $(VENV)/.underlay: $(VENV)/.ros $(UNDERLAY)
 
 $(VENV)/.package: $(VENV)/.underlay $(PACKAGE)
 	@$(STEP) 5/5 "ros_kd and its C++ kernels" tools/pip_package.sh $(PY)
+	@touch $@
+
+$(VENV)/.extra: requirements-extra.txt | $(VENV)/.package
+	@$(STEP) extra "Optional libraries, for tests and benchmarks" tools/pip_extra.sh $(PY)
 	@touch $@
 
 clean:
