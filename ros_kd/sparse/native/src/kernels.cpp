@@ -37,6 +37,7 @@ constexpr int kMost = ROS_KD_ACCUMULATORS >= 24 ? 4 : 2;
 
 typedef float Vector __attribute__((vector_size(ROS_KD_BYTES)));
 typedef uint32_t Bits __attribute__((vector_size(ROS_KD_BYTES)));
+typedef uint16_t Half __attribute__((vector_size(ROS_KD_BYTES / 2)));
 typedef float Unaligned __attribute__((vector_size(ROS_KD_BYTES), aligned(4), may_alias));
 typedef uint32_t UnalignedBits __attribute__((vector_size(ROS_KD_BYTES), aligned(4), may_alias));
 
@@ -138,12 +139,24 @@ inline void block(const void* x, int64_t stride, int64_t channels, const int32_t
         for (int b = 0; b < B; b++) store(to[r] + b * kLanes, acc[r][b]);
 }
 
+// Rows to come: the processor cannot guess them, and they may lie beyond its second cache.
+inline void prefetch(const void* x, int64_t bytes, int64_t stride_bytes, const int32_t* row, int64_t n) {
+    for (int64_t p = 0; p < n; p++) {
+        const char* from = static_cast<const char*>(x) + row[p] * stride_bytes;
+        for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
+    }
+}
+
 template <class Type, int B>
 void accumulate(const void* x, int64_t stride, int64_t channels, const int32_t* row, const int16_t* local, int64_t n,
                 const void* w, float* out) {
     constexpr int kRows = ROS_KD_ACCUMULATORS / B < 12 ? ROS_KD_ACCUMULATORS / B : 12;
     int64_t p = 0;
-    for (; p + kRows <= n; p += kRows) block<Type, B, kRows>(x, stride, channels, row + p, local + p, w, out);
+    for (; p + kRows <= n; p += kRows) {
+        prefetch(x, channels * 4, stride * static_cast<int64_t>(sizeof(typename Type::Element)), row + p + kRows,
+                 n - p - kRows < kRows ? n - p - kRows : kRows);
+        block<Type, B, kRows>(x, stride, channels, row + p, local + p, w, out);
+    }
     if constexpr (kRows > 8)
         for (; p + 8 <= n; p += 8) block<Type, B, 8>(x, stride, channels, row + p, local + p, w, out);
     if constexpr (kRows > 4)
@@ -168,22 +181,44 @@ inline float get(const uint16_t* p) { return widened(*p); }
 inline void put(float* p, float value) { *p = value; }
 inline void put(uint16_t* p, float value) { *p = narrowed(value); }
 
+inline Vector read(const float* p) { return load(p); }
+
+inline Vector read(const uint16_t* p) {
+    Half half;
+    __builtin_memcpy(&half, p, sizeof half);
+    return reinterpret_cast<Vector>(__builtin_convertvector(half, Bits) << 16);
+}
+
+inline void write(float* p, Vector v) { store(p, v); }
+
+inline void write(uint16_t* p, Vector v) {
+    const Bits bits = reinterpret_cast<Bits>(v);
+    const Bits rounded = bits + 0x7fffu + (bits >> 16 & 1u);
+    const Bits result = (bits & 0x7fffffffu) > 0x7f800000u ? bits | 0x00400000u : rounded;  // as in `narrowed`
+    const Half half = __builtin_convertvector(result >> 16, Half);
+    __builtin_memcpy(p, &half, sizeof half);
+}
+
 template <class Element>
 void finish(const float* acc, const Finish& f) {
-    const float slope = f.slope;
     for (int64_t i = 0; i < f.rows; i++) {
         const float* from = acc + i * f.width;
         Element* to = static_cast<Element*>(f.y) + i * f.y_stride;
-        float row[kMost * kLanes];
-        for (int64_t k = 0; k < f.columns; k++) row[k] = f.bias ? from[k] + f.bias[k] : from[k];
-        if (f.residual) {
-            const Element* other = static_cast<const Element*>(f.residual) + i * f.residual_stride;
-            for (int64_t k = 0; k < f.columns; k++) row[k] += get(other + k);
+        const Element* other = static_cast<const Element*>(f.residual) + (f.residual ? i * f.residual_stride : 0);
+        int64_t k = 0;
+        for (; k + kLanes <= f.columns; k += kLanes) {
+            Vector v = load(from + k);
+            if (f.bias) v += load(f.bias + k);
+            if (f.residual) v += read(other + k);
+            if (f.slope != 1.0f) v = v < 0.0f ? v * f.slope : v;  // a NaN stays one
+            write(to + k, v);
         }
-        if (slope == 1.0f)
-            for (int64_t k = 0; k < f.columns; k++) put(to + k, row[k]);
-        else  // a NaN stays one
-            for (int64_t k = 0; k < f.columns; k++) put(to + k, row[k] < 0.0f ? row[k] * slope : row[k]);
+        for (; k < f.columns; k++) {
+            float v = from[k];
+            if (f.bias) v += f.bias[k];
+            if (f.residual) v += get(other + k);
+            put(to + k, v < 0.0f ? v * f.slope : v);
+        }
     }
 }
 
