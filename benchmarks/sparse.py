@@ -25,6 +25,7 @@ from torch import Tensor
 from benchmarks.parts.scans import dense_scan
 from benchmarks.parts.timing import interleaved, show, show_times
 from ros_kd.datasets import open_dataset
+from ros_kd.memory import keep_freed_memory
 from ros_kd.sparse import SparseTensor, SubMConv3d, choose_backend
 from ros_kd.sparse.backends.onednn import product
 from ros_kd.students import build_student
@@ -227,6 +228,7 @@ def main() -> None:
         if sys.argv[1:2] == ['--memory']:
             measure_memory(sys.argv[2])
             return
+        keep_freed_memory()  # for all of them
         scan = dense_scan(120_000)
         batches = {name: spec.prepare([scan]) for name, (_, spec) in STUDENTS.items()}
         tensor = batches['minkunet14'].tensor

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks.parts.scans import dense_scan
 from benchmarks.parts.timing import interleaved, show, show_times
+from ros_kd.memory import keep_freed_memory
 from ros_kd.sparse import SparseTensor, choose_backend
 from ros_kd.students import build_student
 from ros_kd.students.inputs import InputSpec
@@ -69,6 +70,7 @@ def check(networks: dict[str, nn.Module], losses: dict[str, float]) -> None:
 
 def main() -> None:
     """Print one JSON object a line."""
+    keep_freed_memory()  # for all of them
     torch.manual_seed(0)
     spec = InputSpec()
     batch = spec.prepare([dense_scan(120_000)])

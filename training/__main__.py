@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from ros_kd.memory import keep_freed_memory
+
 USAGE = """usage: python -m training COMMAND ...
 
 Trains LiDAR-only students; needs no ROS. Commands (each has its own --help):
@@ -66,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(command: str, arguments: list[str]) -> int:
+    keep_freed_memory()
     if command in ('fit', 'validate'):
         from training.cli import run
         return run([command, *arguments])

@@ -18,11 +18,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
 
+from ros_kd.memory import keep_freed_memory
 from ros_kd.nodes import clock
 from ros_kd.nodes.health import OVERTAKEN, UNWATCHED, Findings, Health, Silence
 from ros_kd.nodes.labelled_cloud import Dropped, IntensityScale, read_cloud
 from ros_kd.nodes.latest import LatestOnly
-from ros_kd.nodes.memory import keep_freed_memory
 from ros_kd.nodes.running import answer_refusals, explained, run_job
 from ros_kd.nodes.segment_model import Model, load_model
 from ros_kd.nodes.segment_outputs import Outputs

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ros_kd.frames import Scan
+from ros_kd.memory import keep_freed_memory
 from ros_kd.sparse import choose_backend
 from ros_kd.students.checkpoint import CheckpointInfo, load_checkpoint
 from ros_kd.students.folding import fold
@@ -74,6 +75,8 @@ class Predictor:
         self.backend = choose_backend(self.device, backend)
         self.precision = _precision(precision, getattr(self.backend, 'bfloat16_in_hardware', False))
         self.tta = tta
+        if self.device.type == 'cpu':
+            keep_freed_memory()
         self._turns = turns(tta)
         self._dtype = getattr(torch, self.precision)
         self._student = fold(student).to(self.device, self._dtype)

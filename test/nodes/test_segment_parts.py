@@ -188,7 +188,7 @@ def test_callbacks_that_raise_are_told_once_for_a_place_and_the_rest_goes_on():
 def test_memory_of_one_cloud_serves_the_next():
     code = """
 from array import array
-from ros_kd.nodes.memory import keep_freed_memory
+from ros_kd.memory import keep_freed_memory
 {}
 def held():
     with open('/proc/self/statm') as file:
