@@ -75,6 +75,11 @@ def halve(keys: Tensor) -> tuple[Tensor, Tensor]:
     return keys - grid + halved, place
 
 
+def cell_keys(keys: Tensor, edge: int) -> Tensor:
+    """Return for each key [V] that of the first voxel in its cell of `edge` voxels, a power of 2 up to 2^16."""
+    return keys & ~((edge - 1) * _ONES)
+
+
 def double(keys: Tensor) -> Tensor:
     """Return the keys [V] of coordinate * 2: the first of the eight finer voxels in each cell."""
     grid = keys & ((1 << 3 * BITS) - 1)

@@ -119,8 +119,8 @@ class InputSpec:
         """
         for scan in scans:
             self.check(scan)
-        sizes = torch.tensor([len(scan) for scan in scans], dtype=torch.long)
-        point_scan = torch.repeat_interleave(torch.arange(len(scans)), sizes).to(device)
+        point_scan = torch.cat([torch.full((len(scan),), i) for i, scan in enumerate(scans)] or
+                               [torch.empty(0, dtype=torch.long)]).to(device)
         computing = choose_backend(torch.device(device), backend)
         points = self._inside(_joined([scan.points for scan in scans], device, (0, 3)),
                               point_scan if len(scans) > 1 else None, scans, computing)
@@ -133,9 +133,8 @@ class InputSpec:
     def _inside(self, points: Tensor, point_scan: Tensor | None, scans: Sequence[Scan],
                 backend: Backend) -> _Points:
         """Return the points in range of all points [N, 3], and their voxels."""
-        rows, packed = backend.voxel_keys(points, self.lower, self.upper, self.voxel_size, point_scan)
+        rows, packed, metres = backend.voxel_keys(points, self.lower, self.upper, self.voxel_size, point_scan)
         keys, voxel = backend.unique(packed)
-        metres = points.index_select(0, rows).T.contiguous()  # columns are computed along an axis
         place = metres / self.voxel_size
         cell = place.floor()
         intensity = None

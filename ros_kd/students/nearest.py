@@ -19,16 +19,11 @@ def nearest_logits(points: Tensor, keys: Tensor, logits: Tensor, voxel_size: flo
 
     A block is 16 x 16 x 16 voxels: there are some thousand times fewer pairs of blocks than of points and voxels.
     """
-    edge = voxel_size * BLOCK
-    furthest = packing.HIGHEST / BLOCK * edge
-    cells = (points.clamp(-furthest, furthest) / edge).floor().long()
-    cells, cell_of_point = backend.unique(packing.pack_unchecked(cells))
-    blocks, block_of_voxel = backend.unique(_blocks(keys))
+    voxels = (points / voxel_size).floor().clamp(packing.LOWEST, packing.HIGHEST).long()
+    cells, cell_of_point = backend.unique(packing.cell_keys(packing.pack_unchecked(voxels), BLOCK))
+    blocks, block_of_voxel = backend.unique(packing.cell_keys(keys, BLOCK))
     means = backend.mean(logits, Groups(block_of_voxel, len(blocks)))
     cells, blocks = packing.unpack(cells).float(), packing.unpack(blocks).float()
-    nearest = torch.cat([torch.cdist(rows, blocks).argmin(1) for rows in cells.split(_ROWS)])
+    square = blocks.square().sum(1)  # |c - b|^2 is smallest where |b|^2 - 2 c b is
+    nearest = torch.cat([torch.addmm(square, rows, blocks.T, alpha=-2).argmin(1) for rows in cells.split(_ROWS)])
     return means[nearest[cell_of_point]]
-
-
-def _blocks(keys: Tensor) -> Tensor:
-    return packing.pack_unchecked(torch.div(packing.unpack(keys), BLOCK, rounding_mode='floor'))

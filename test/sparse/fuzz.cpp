@@ -208,9 +208,10 @@ void check_voxels() {
     const float lower[3] = {-1, -0.5f, -2}, upper[3] = {1, 1.5f, 0.25f}, size = between(0, 1) ? 0.1f : 1e-5f;
     std::vector<int64_t> scan(n), row(n), got(n);
     for (int64_t& value : scan) value = between(0, 510);
+    std::vector<float> axes(3 * n);
     int64_t count = -1;
-    const int32_t status =
-        ros_kd_voxel_keys(points.data(), n, lower, upper, size, scan.data(), row.data(), got.data(), &count);
+    const int32_t status = ros_kd_voxel_keys(points.data(), n, lower, upper, size, scan.data(), row.data(), got.data(),
+                                             axes.data(), &count);
     if (size < 1e-4f) return require(status == ROS_KD_BAD_ARGUMENT, "cells beyond the range of keys are refused");
     require(status == ROS_KD_OK, "status of voxels");
     int64_t found = 0;
@@ -223,6 +224,7 @@ void check_voxels() {
         }
         if (!inside) continue;
         require(found < count && row[found] == i, "rows of voxels");
+        for (int f = 0; f < 3; f++) require(axes[f * n + found] == points[3 * i + f], "axes of voxels");
         require(got[found++] == key(scan[i], cell[0], cell[1], cell[2]), "keys of voxels");
     }
     require(found == count, "number of voxels");

@@ -167,7 +167,8 @@ def test_points_find_their_voxels(backend, scans):
     scan = torch.randint(0, scans, (5000,), generator=generator) if scans > 1 else None
     lower, upper = (-3.0, -2.0, -1.5), (3.0, 2.5, 1.5)
     computing = choose_backend(torch.device('cpu'), backend)
-    rows, keys = computing.voxel_keys(points, lower, upper, 0.3, scan)
+    rows, keys, axes = computing.voxel_keys(points, lower, upper, 0.3, scan)
+    assert torch.equal(axes, points[rows].T)
     inside = ((points >= torch.tensor(lower)) & (points < torch.tensor(upper))).all(1) & (points != 0).any(1)
     assert torch.equal(rows, inside.nonzero().squeeze(1)) and 0 < len(rows) < 3000
     cells = (points[rows] / 0.3).floor().long()

@@ -40,8 +40,9 @@ class Backend(Protocol):
         """Tell whether the backend is installed and computes on `device`."""
 
     def voxel_keys(self, points: Tensor, lower: Range, upper: Range, size: float,
-                   scan: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the rows int64 [M] of the points in range, and the keys [M] of their voxels, in the points' order.
+                   scan: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rows int64 [M] of the points in range, the keys int64 [M] of their voxels, and their x, y and z
+        float32 [3, M], in the points' order.
 
         points: float32 [N, 3], metres; those that are NaN, infinite or exactly 0 0 0 are none. lower, upper: the range
         x y z in metres, `upper` outside of it. size: a voxel's edge, metres. scan: int64 [N] of each point, None: 0.

@@ -81,8 +81,8 @@ class NativeBackend(TorchBackend):
         return self._library is not None and bool(self._library.bfloat16_in_hardware())
 
     def voxel_keys(self, points: Tensor, lower: voxels.Range, upper: voxels.Range, size: float,
-                   scan: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the rows int64 [M] of the points [N, 3] in range, and the keys [M] of their voxels."""
+                   scan: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rows [M] of the points [N, 3] in range, the keys [M] of their voxels, and their axes [3, M]."""
         return torch.ops.ros_kd.voxel_keys(points, lower, upper, size, scan)
 
     def unique(self, keys: Tensor) -> tuple[Tensor, Tensor]:

@@ -99,8 +99,8 @@ class TorchBackend:
         return True
 
     def voxel_keys(self, points: Tensor, lower: voxels.Range, upper: voxels.Range, size: float,
-                   scan: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the rows int64 [M] of the points [N, 3] in range, and the keys [M] of their voxels."""
+                   scan: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rows [M] of the points [N, 3] in range, the keys [M] of their voxels, and their axes [3, M]."""
         return voxels.voxel_keys(points, lower, upper, size, scan)
 
     def unique(self, keys: Tensor) -> tuple[Tensor, Tensor]:

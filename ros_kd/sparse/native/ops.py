@@ -218,10 +218,11 @@ def _(row, local, start, inputs, outputs, tile, back_tile):
     return _unknown_map(start.shape[1] - 1, row)
 
 
-@_operator('voxel_keys(Tensor points, float[] lower, float[] upper, float size, Tensor? scan) -> (Tensor, Tensor)')
+@_operator('voxel_keys(Tensor points, float[] lower, float[] upper, float size, Tensor? scan) '
+           '-> (Tensor, Tensor, Tensor)')
 def voxel_keys(points: Tensor, lower: list[float], upper: list[float], size: float, scan: Tensor | None,
-               ) -> tuple[Tensor, Tensor]:
-    """Return the rows of the points [N, 3] in range and the keys of their voxels, see Backend.voxel_keys."""
+               ) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the rows of the points [N, 3] in range, the keys of their voxels and x, y, z, see Backend.voxel_keys."""
     points = points.contiguous()
     if points.dtype != torch.float32:
         raise ValueError(f'points are {points.dtype}, expected torch.float32')
@@ -229,18 +230,18 @@ def voxel_keys(points: Tensor, lower: list[float], upper: list[float], size: flo
         scan = scan.contiguous()
         _expect(scan, (len(points),), 'scan')
     rows, keys = (torch.empty(len(points), dtype=torch.int64) for _ in range(2))
-    count = ctypes.c_int64()
+    axes, count = points.new_empty(3, len(points)), ctypes.c_int64()
     three = ctypes.c_float * 3
     check(load().voxel_keys(points.data_ptr(), len(points), three(*lower), three(*upper), size,
                             None if scan is None else scan.data_ptr(), rows.data_ptr(), keys.data_ptr(),
-                            ctypes.addressof(count)), f'voxels of {size} m in {lower}..{upper}')
-    return rows[:count.value], keys[:count.value]
+                            axes.data_ptr(), ctypes.addressof(count)), f'voxels of {size} m in {lower}..{upper}')
+    return rows[:count.value], keys[:count.value], axes[:, :count.value]
 
 
 @_fake('voxel_keys')
 def _(points, lower, upper, size, scan):
     count = torch.library.get_ctx().new_dynamic_size()
-    return tuple(points.new_empty(count, dtype=torch.int64) for _ in range(2))
+    return *(points.new_empty(count, dtype=torch.int64) for _ in range(2)), points.new_empty(3, count)
 
 
 @_operator('unique(Tensor keys) -> Tensor')

@@ -77,10 +77,11 @@ ROS_KD_API int32_t ros_kd_classify(const void* logits, int64_t rows, int64_t cla
                                    const float* offset, float scale, int32_t threads, uint8_t* label,
                                    float* confidence);
 // The voxels of points [n, 3] of edge `size`, in the order of the points, without those that are NaN, outside
-// lower..upper (exclusive), or exactly 0 0 0: key[i] is that of point row[i], and there are `count`. scan [n]: the scan
-// of each point, or null for scan 0. Cells have to be within the 18 bits of a coordinate.
+// lower..upper (exclusive), or exactly 0 0 0: key[i] is that of point row[i], axes[i], axes[n + i] and axes[2 * n + i]
+// its x, y and z, and there are `count`. scan [n]: the scan of each point, or null for scan 0. Cells have to be within
+// the 18 bits of a coordinate.
 ROS_KD_API int32_t ros_kd_voxel_keys(const float* points, int64_t n, const float* lower, const float* upper, float size,
-                                     const int64_t* scan, int64_t* row, int64_t* key, int64_t* count);
+                                     const int64_t* scan, int64_t* row, int64_t* key, float* axes, int64_t* count);
 // Sort keys into `unique` (room for n) and count them; inverse[i] is the place of key i. inverse may be null.
 ROS_KD_API int32_t ros_kd_unique(const int64_t* keys, int64_t n, int64_t* unique, int64_t* inverse, int64_t* count);
 // mean [groups, channels] of rows x [n, channels] by index 0..groups-1; count [groups] of rows in each; both of `type`.

@@ -100,8 +100,8 @@ int64_t number(int64_t n, const Box& box, Offset offset, Place place, int64_t* u
 }  // namespace
 
 int32_t ros_kd_voxel_keys(const float* points, int64_t n, const float* lower, const float* upper, float size,
-                          const int64_t* scan, int64_t* row, int64_t* key, int64_t* count) {
-    if (n < 0 || !lower || !upper || !(size > 0) || !count || (n && (!points || !row || !key)))
+                          const int64_t* scan, int64_t* row, int64_t* key, float* axes, int64_t* count) {
+    if (n < 0 || !lower || !upper || !(size > 0) || !count || (n && (!points || !row || !key || !axes)))
         return ROS_KD_BAD_ARGUMENT;
     for (int f = 0; f < 3; f++)
         if (!(std::abs(lower[f] / size) < kHalf - 2 && std::abs(upper[f] / size) < kHalf - 2))
@@ -116,6 +116,7 @@ int32_t ros_kd_voxel_keys(const float* points, int64_t n, const float* lower, co
         for (const float value : {x, y, z})
             result = result << kFieldBits | (static_cast<int64_t>(std::floor(value / size)) + kHalf);
         row[found] = i;
+        axes[found] = x, axes[n + found] = y, axes[2 * n + found] = z;
         key[found++] = result;
     }
     *count = found;
@@ -161,14 +162,12 @@ int32_t ros_kd_classify(const void* logits, int64_t rows, int64_t classes, int64
     constexpr int64_t kShare = 2048;
     ros_kd::parallel((rows + kShare - 1) / kShare, threads, [&](int64_t share) {
         const int64_t first = share * kShare, size = type == ROS_KD_BFLOAT16 ? 2 : 4;
-        alignas(64) float padded[256 + 16];
         const ros_kd::Classify work{static_cast<const uint8_t*>(logits) + first * stride * size,
                                     std::min(kShare, rows - first),
                                     classes,
                                     stride,
                                     offset,
                                     scale,
-                                    padded,
                                     label + first,
                                     confidence + first};
         (type == ROS_KD_BFLOAT16 ? kernels.classify_bfloat16 : kernels.classify_float)(work);

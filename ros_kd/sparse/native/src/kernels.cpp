@@ -302,14 +302,27 @@ inline Vector exponential(Vector x) {
 template <class Element>
 void classify(const ros_kd::Classify& c) {
     const int64_t width = (c.classes + kLanes - 1) / kLanes * kLanes;
-    for (int64_t k = c.classes; k < width; k++) c.padded[k] = -1e30f;
+    float values[256], offset[256];
+    Element padded[256] = {};
+    for (int64_t k = 0; k < width; k++) offset[k] = k < c.classes ? c.offset[k] : -1e30f;
     for (int64_t i = 0; i < c.rows; i++) {
         const Element* row = static_cast<const Element*>(c.logits) + i * c.stride;
-        for (int64_t k = 0; k < c.classes; k++) c.padded[k] = (get(row + k) + c.offset[k]) * c.scale;
+        if ((c.rows - 1 - i) * c.stride + c.classes < width) {  // vectors would reach behind the last row
+            for (int64_t k = 0; k < c.classes; k++) padded[k] = row[k];
+            row = padded;
+        }
+        Vector most = Vector{} - 3e38f;
+        for (int64_t k = 0; k < width; k += kLanes) {
+            const Vector v = (read(row + k) + load(offset + k)) * c.scale;
+            most = v > most ? v : most;
+            store(values + k, v);
+        }
+        float highest = most[0];
+        for (int l = 1; l < kLanes; l++) highest = most[l] > highest ? most[l] : highest;
         int64_t best = 0;
-        for (int64_t k = 1; k < c.classes; k++) best = c.padded[k] > c.padded[best] ? k : best;
+        while (best < c.classes - 1 && values[best] != highest) best++;
         Vector sum = {};
-        for (int64_t k = 0; k < width; k += kLanes) sum += exponential(load(c.padded + k) - c.padded[best]);
+        for (int64_t k = 0; k < width; k += kLanes) sum += exponential(load(values + k) - highest);
         float total = 0.0f;
         for (int l = 0; l < kLanes; l++) total += sum[l];
         c.label[i] = static_cast<uint8_t>(best);

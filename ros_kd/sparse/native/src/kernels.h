@@ -33,13 +33,12 @@ using WeightGradient = void (*)(const float* x, int64_t x_stride, int64_t channe
                                 int64_t g_stride, const int16_t* place, int64_t n, int64_t width, float* weight);
 
 // Of each of `rows` rows of `classes` logits, `stride` apart: the class of the largest (logit + offset[class]), and its
-// softmax probability at temperature 1 / scale. Scratch `padded` holds the classes in whole vectors.
+// softmax probability at temperature 1 / scale. At most 256 classes.
 struct Classify {
     const void* logits;
     int64_t rows, classes, stride;
     const float* offset;
     float scale;
-    float* padded;
     uint8_t* label;
     float* confidence;
 };
