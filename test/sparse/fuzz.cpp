@@ -194,8 +194,7 @@ void check_groups(std::vector<int64_t> keys) {
         size[inverse[i]]++;
         for (int64_t j = 0; j < c; j++) sums[inverse[i] * c + j] += x[i * c + j];
     }
-    require(ros_kd_mean(x.data(), n, c, c, inverse.data(), size.data(), count, ROS_KD_FLOAT, 3, mean.data()) == 0,
-            "mean");
+    require(ros_kd_mean(x.data(), n, c, c, inverse.data(), count, ROS_KD_FLOAT, 3, mean.data()) == 0, "mean");
     for (int64_t i = 0; i < count * c; i++) require_close(mean[i], sums[i] / size[i / c], 1e-4, "a mean");
 }
 

@@ -132,7 +132,7 @@ class NativeBackend(TorchBackend):
 
     def mean(self, features: Tensor, groups: Groups) -> Tensor:
         """Return the mean [groups.size, C] of the rows of each group; 0 for a group without rows."""
-        return torch.ops.ros_kd.mean(features, groups.index, groups.count)
+        return torch.ops.ros_kd.mean(features, groups.index, groups.size)
 
     def classify(self, logits: Tensor, offset: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         """Return the best class uint8 [V] of logits [V, K] + offset [K] and its probability float32 [V]."""

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-VERSION = 3
+VERSION = 4
 INSTRUCTION_SET = 'ROS_KD_INSTRUCTION_SET'
 FLOAT, BFLOAT16 = 0, 1
 
@@ -40,7 +40,7 @@ _SIGNATURES = {
     'convolve': (_i, POINTER(Convolution)), 'weight_gradient': (_i, POINTER(Map), _p, _l, _p, _l, _i, _p),
     'build_map': (_i, _p, _l, _p, _l, _p, _l, _l, _l, _i, _p, _p, _p),
     'reverse_map': (_i, POINTER(Map), _l, _i, _p, _p, _p), 'classify': (_i, _p, _l, _l, _l, _i, _p, c_float, _i, _p, _p), 'voxel_keys': (_i, _p, _l, _p, _p, c_float, _p, _p, _p, _p, _p), 'unique': (_i, _p, _l, _p, _p, _p),
-    'mean': (_i, _p, _l, _l, _l, _p, _p, _l, _i, _i, _p)}
+    'mean': (_i, _p, _l, _l, _l, _p, _l, _i, _i, _p)}
 
 
 class Library:

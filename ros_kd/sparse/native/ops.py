@@ -292,29 +292,31 @@ def _(logits, offset, temperature):
     return (logits.new_empty(logits.shape[0], dtype=torch.uint8), logits.new_empty(logits.shape[0], dtype=torch.float32))
 
 
-@_operator('mean(Tensor features, Tensor index, Tensor count) -> Tensor')
-def mean(features: Tensor, index: Tensor, count: Tensor) -> Tensor:
-    """Return the means [G, C] of the rows of features [N, C] by group index [N]; count [G] of rows in each."""
-    features, index, count = _rows(features), index.contiguous(), count.contiguous()
-    result = features.new_empty(len(count), features.shape[1])
-    check(load().mean(features.data_ptr(), len(features), features.shape[1], _stride(features), index.data_ptr(),
-                      count.data_ptr(), len(count), _type(features, 'features'), torch.get_num_threads(),
-                      result.data_ptr()), 'means of groups')
+@_operator('mean(Tensor features, Tensor index, SymInt groups) -> Tensor')
+def mean(features: Tensor, index: Tensor, groups: int) -> Tensor:
+    """Return the means [groups, C] of the rows of features [N, C] by group index [N]."""
+    features, index = _rows(features), index.contiguous()
+    _expect(index, (len(features),), 'index')
+    result = features.new_empty(groups, features.shape[1])
+    check(load().mean(features.data_ptr(), len(features), features.shape[1], _stride(features), index.data_ptr(), groups,
+                      _type(features, 'features'), torch.get_num_threads(), result.data_ptr()), 'means of groups')
     return result
 
 
 @_fake('mean')
-def _(features, index, count):
-    return features.new_empty(count.shape[0], features.shape[1])
+def _(features, index, groups):
+    return features.new_empty(groups, features.shape[1])
 
 
 def _save_mean(ctx, inputs, output) -> None:
-    ctx.save_for_backward(*inputs[1:])
+    ctx.save_for_backward(inputs[1])
+    ctx.groups = inputs[2]
 
 
 def _backward_mean(ctx, gradient):
-    index, count = ctx.saved_tensors
-    return (gradient / count.clamp(min=1)[:, None].to(gradient.dtype)).index_select(0, index), None, None
+    index, = ctx.saved_tensors
+    count = torch.bincount(index, minlength=ctx.groups).clamp(min=1)[:, None]
+    return (gradient / count.to(gradient.dtype)).index_select(0, index), None, None
 
 
 torch.library.register_autograd('ros_kd::mean', _backward_mean, setup_context=_save_mean, lib=_library)

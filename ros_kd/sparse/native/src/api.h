@@ -84,6 +84,7 @@ ROS_KD_API int32_t ros_kd_voxel_keys(const float* points, int64_t n, const float
                                      const int64_t* scan, int64_t* row, int64_t* key, float* axes, int64_t* count);
 // Sort keys into `unique` (room for n) and count them; inverse[i] is the place of key i. inverse may be null.
 ROS_KD_API int32_t ros_kd_unique(const int64_t* keys, int64_t n, int64_t* unique, int64_t* inverse, int64_t* count);
-// mean [groups, channels] of rows x [n, channels] by index 0..groups-1; count [groups] of rows in each; both of `type`.
+// mean [groups, channels] of the rows of x [n, channels] by index 0..groups-1, both of `type`; 0 for a group without
+// rows.
 ROS_KD_API int32_t ros_kd_mean(const void* x, int64_t n, int64_t channels, int64_t stride, const int64_t* index,
-                               const int64_t* count, int64_t groups, int32_t type, int32_t threads, void* mean);
+                               int64_t groups, int32_t type, int32_t threads, void* mean);

@@ -55,7 +55,7 @@ const Kernels& kernels() {
 
 }  // namespace ros_kd
 
-int32_t ros_kd_version() { return 3; }
+int32_t ros_kd_version() { return 4; }
 
 const char* ros_kd_instruction_set(int32_t number) {
     const ros_kd::Kernels* k = available(number);

@@ -175,20 +175,21 @@ int32_t ros_kd_classify(const void* logits, int64_t rows, int64_t classes, int64
     return ROS_KD_OK;
 }
 
-int32_t ros_kd_mean(const void* x, int64_t n, int64_t channels, int64_t stride, const int64_t* index,
-                    const int64_t* count, int64_t groups, int32_t type, int32_t threads, void* mean) try {
-    if (n < 0 || groups < 0 || channels <= 0 || stride < channels || (n && (!x || !index)) ||
-        (groups && (!count || !mean)))
+int32_t ros_kd_mean(const void* x, int64_t n, int64_t channels, int64_t stride, const int64_t* index, int64_t groups,
+                    int32_t type, int32_t threads, void* mean) try {
+    if (n < 0 || groups < 0 || channels <= 0 || stride < channels || (n && (!x || !index)) || (groups && !mean))
         return ROS_KD_BAD_ARGUMENT;
     const ros_kd::Kernels& kernels = ros_kd::kernels();
     // Each task owns a range of groups and looks at every row's index: no sums are shared, and their order is fixed.
     const int64_t shares = std::max<int64_t>(1, std::min<int64_t>(threads, groups));
     std::unique_ptr<float[]> sums(type == ROS_KD_BFLOAT16 ? new float[groups * channels] : nullptr);
     float* total = type == ROS_KD_BFLOAT16 ? sums.get() : static_cast<float*>(mean);
+    std::unique_ptr<int32_t[]> count(new int32_t[groups]);
     std::atomic<bool> failed{false};
     ros_kd::parallel(shares, threads, [&](int64_t share) {
         const int64_t from = groups * share / shares, to = groups * (share + 1) / shares;
         std::memset(total + from * channels, 0, sizeof(float) * (to - from) * channels);
+        std::fill(&count[from], &count[to], 0);
         try {
             auto* wide = static_cast<float*>(ros_kd::scratch(ros_kd::kRows, sizeof(float) * channels));
             for (int64_t i = 0; i < n; i++) {
@@ -200,12 +201,13 @@ int32_t ros_kd_mean(const void* x, int64_t n, int64_t channels, int64_t stride, 
                     row = wide;
                 }
                 kernels.add(row, channels, total + g * channels);
+                count[g]++;
             }
         } catch (const std::bad_alloc&) {
             failed = true;
         }
         for (int64_t g = from; g < to; g++) {
-            const float divisor = static_cast<float>(std::max<int64_t>(count[g], 1));
+            const float divisor = static_cast<float>(std::max(count[g], 1));
             for (int64_t c = g * channels; c < (g + 1) * channels; c++) total[c] /= divisor;
         }
         if (type == ROS_KD_BFLOAT16)
