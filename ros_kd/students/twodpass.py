@@ -105,7 +105,7 @@ class TwoDPass(nn.Module):
 
     def _levels(self, batch: VoxelBatch, groups: dict[int, Groups]) -> tuple[SparseTensor, ...]:
         backend = batch.backend
-        hidden = self.points(batch.points, backend, slope=0.0)
+        hidden = self.points(batch.points.to(self.points.weight.dtype), backend, slope=0.0)
         tensor = batch.tensor.with_features(self.stem(backend.mean(hidden, batch.voxels), backend))
         count, outputs = batch.voxels.count.float()[:, None], []
         for block, scale in zip(self.blocks, self.scales):

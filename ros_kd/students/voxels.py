@@ -40,6 +40,5 @@ class VoxelBatch:
                           point_scan)
 
     def cast(self, dtype: torch.dtype) -> VoxelBatch:
-        """Return the batch with its features in the precision of a student's weights."""
-        return replace(self, tensor=self.tensor.with_features(self.tensor.features.to(dtype)),
-                       points=self.points.to(dtype))
+        """Return the batch with the voxels' features in the precision of a student's weights."""
+        return replace(self, tensor=self.tensor.with_features(self.tensor.features.to(dtype)))

@@ -9,7 +9,6 @@
 #include <cstring>
 #include <memory>
 #include <new>
-#include <vector>
 
 #include "api.h"
 #include "dispatch.h"
@@ -23,6 +22,7 @@ constexpr int64_t kHalf = int64_t(1) << (kFieldBits - 1);  // the field of coord
 // A scan fills a small box of the space of keys: offsets within the box take few bits, and few passes of a radix sort.
 struct Box {
     uint64_t lowest[4];  // of batch, x, y, z
+    uint64_t corner;     // the key of these
     int bits[4];
 
     static uint64_t field(uint64_t key, int f) {
@@ -38,6 +38,7 @@ struct Box {
                 lowest[f] = std::min(lowest[f], value);
                 highest[f] = std::max(highest[f], value);
             }
+        corner = lowest[0] << (3 * kFieldBits) | lowest[1] << (2 * kFieldBits) | lowest[2] << kFieldBits | lowest[3];
         for (int f = 0; f < 4; f++)
             for (bits[f] = 0; (highest[f] - lowest[f]) >> bits[f]; bits[f]++) {
             }
@@ -46,19 +47,19 @@ struct Box {
     int total() const { return bits[0] + bits[1] + bits[2] + bits[3]; }
 
     uint64_t offset(int64_t key) const {
+        const uint64_t within = static_cast<uint64_t>(key) - corner;  // no field borrows from the next
         uint64_t result = 0;
-        for (int f = 0; f < 4; f++) result = (result << bits[f]) | (field(static_cast<uint64_t>(key), f) - lowest[f]);
+        for (int f = 0; f < 4; f++) result = (result << bits[f]) | field(within, f);
         return result;
     }
 
     int64_t key(uint64_t offset) const {
-        uint64_t value[4];
+        uint64_t result = corner;
         for (int f = 3; f >= 0; f--) {
-            value[f] = (offset & ((uint64_t(1) << bits[f]) - 1)) + lowest[f];
+            result += (offset & ((uint64_t(1) << bits[f]) - 1)) << ((3 - f) * kFieldBits);
             offset >>= bits[f];
         }
-        return static_cast<int64_t>(value[0] << (3 * kFieldBits) | value[1] << (2 * kFieldBits) |
-                                    value[2] << kFieldBits | value[3]);
+        return static_cast<int64_t>(result);
     }
 };
 
@@ -70,16 +71,16 @@ struct Entry {
 inline uint64_t sort_key(uint64_t entry) { return entry; }
 inline uint64_t sort_key(const Entry& entry) { return entry.offset; }
 
-// Least significant digit first, over the bits from `low` to `high`; a digit that all share costs one look.
+// Least significant digit first, over the bits from `low` to `high`. `items` and `other` swap roles with each digit;
+// the sorted ones are in `items` at the end.
 template <class Item>
-void radix_sort(std::vector<Item>& items, int low, int high) {
-    std::vector<Item> other(items.size());
+void radix_sort(std::unique_ptr<Item[]>& items, std::unique_ptr<Item[]>& other, int64_t n, int low, int high) {
     for (int shift = low; shift < high; shift += kDigit) {
         const uint64_t mask = (uint64_t(1) << std::min(kDigit, high - shift)) - 1;
-        size_t begin[(1 << kDigit) + 1] = {};
-        for (const Item& item : items) begin[((sort_key(item) >> shift) & mask) + 1]++;
+        int64_t begin[(1 << kDigit) + 1] = {};
+        for (int64_t i = 0; i < n; i++) begin[((sort_key(items[i]) >> shift) & mask) + 1]++;
         for (uint64_t digit = 0; digit < mask; digit++) begin[digit + 1] += begin[digit];
-        for (const Item& item : items) other[begin[(sort_key(item) >> shift) & mask]++] = item;
+        for (int64_t i = 0; i < n; i++) other[begin[(sort_key(items[i]) >> shift) & mask]++] = items[i];
         items.swap(other);
     }
 }
@@ -132,18 +133,18 @@ int32_t ros_kd_unique(const int64_t* keys, int64_t n, int64_t* unique, int64_t* 
     while ((n - 1) >> place_bits) place_bits++;
     if (!inverse) place_bits = 0;
     if (box.total() + place_bits <= 64) {  // the key's offset and its place in one word
-        std::vector<uint64_t> items(n);
+        std::unique_ptr<uint64_t[]> items(new uint64_t[n]), other(new uint64_t[n]);
         for (int64_t i = 0; i < n; i++)
             items[i] = place_bits ? box.offset(keys[i]) << place_bits | static_cast<uint64_t>(i) : box.offset(keys[i]);
-        radix_sort(items, place_bits, place_bits + box.total());
+        radix_sort(items, other, n, place_bits, place_bits + box.total());
         const uint64_t mask = (uint64_t(1) << place_bits) - 1;
         *count = number(
             n, box, [&](int64_t i) { return items[i] >> place_bits; }, [&](int64_t i) { return items[i] & mask; },
             unique, inverse);
     } else {
-        std::vector<Entry> items(n);
+        std::unique_ptr<Entry[]> items(new Entry[n]), other(new Entry[n]);
         for (int64_t i = 0; i < n; i++) items[i] = {box.offset(keys[i]), i};
-        radix_sort(items, 0, box.total());
+        radix_sort(items, other, n, 0, box.total());
         *count = number(
             n, box, [&](int64_t i) { return items[i].offset; }, [&](int64_t i) { return items[i].place; }, unique,
             inverse);
