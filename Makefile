@@ -12,7 +12,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 # Example: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu  (a machine without a GPU: a small download)
 TORCH_INDEX ?=
 
-PACKAGE := $(shell find ros_kd launch config scripts resource -type f -not -name '*.pyc') package.xml setup.py setup.cfg
+PACKAGE := $(shell find ros_kd launch config scripts resource -type f -not -name '*.pyc' -not -name '*.so') package.xml setup.py setup.cfg
 UNDERLAY := $(shell find underlay -type f -not -name '*.pyc' -not -path '*/build/*' -not -path '*.egg-info/*')
 
 .PHONY: demo test setup bench clean

@@ -35,15 +35,16 @@ class BuildKernels(build_ext):
                     self._warn(f'the compiler cannot build for {name} ({error}): it is left out')
             rest = [path for path in extension.sources if path != KERNELS]
             objects += self._compile(rest, [f'-DROS_KD_HAVE_{name}' for name in built], 'common')
-            self.compiler.link_shared_object(objects, self.get_ext_fullpath(extension.name), extra_postargs=['-pthread'],
-                                             target_lang='c++')
+            self.compiler.link_shared_object(objects, self.get_ext_fullpath(extension.name),
+                                             extra_postargs=['-pthread'], target_lang='c++')
         except Exception as error:
-            self._warn(f'the C++ kernels were not built ({error}). ros_kd works without them, several times slower on a '
-                       'CPU: install a C++ compiler (apt install g++) and install ros_kd again')
+            self._warn(f'the C++ kernels were not built ({error}). ros_kd works without them, several times slower on '
+                       'a CPU: install a C++ compiler (apt install g++) and install ros_kd again')
 
     def _compile(self, sources, flags, name):
         Path(self.build_temp, name).mkdir(parents=True, exist_ok=True)
-        return self.compiler.compile(sources, output_dir=str(Path(self.build_temp, name)), extra_postargs=[*FLAGS, *flags])
+        return self.compiler.compile(sources, output_dir=str(Path(self.build_temp, name)),
+                                     extra_postargs=[*FLAGS, *flags])
 
     def get_outputs(self):
         return [path for path in super().get_outputs() if Path(path).exists()]

@@ -6,8 +6,8 @@ Two processes over Fast DDS with the shipped profile: the segmenter, and one tha
 and hears the labelled clouds. Latency: from a cloud's stamp, which is when it is published, until the segmenter has
 published its labels. Lost: clouds without labelled ones. Stages: medians of ~/debug/processing_time_ms/*; non_network:
 median of total without network. CPU: share of one core that each process takes. Memory: growth from a sixth of the time
-on. SEGMENTER_SECONDS: how long. SEGMENTER_STUDENT: a preset (with weights that have not seen a scan, which take as long)
-or a checkpoint.
+on. SEGMENTER_SECONDS: how long. SEGMENTER_STUDENT: a preset (with weights that have not seen a scan, which take as
+long) or a checkpoint.
 """
 
 from __future__ import annotations

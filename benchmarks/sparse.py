@@ -3,11 +3,11 @@
 """Sparse convolutions and whole students on the CPU against spconv, torch and the speed of a matrix product.
 
 A scan of 120,000 points of a simulated town in voxels of 0.1 m. Peers have the same weights and give the same logits,
-which is checked before they are timed in turn; medians (see parts/timing.py). Networks build their kernel maps anew each time; layers find
-theirs built. Ours is the backend that is chosen by itself. `of_gemm_peak`: useful floating point operations per second,
-those of pairs of voxels that exist, over what a large float32 product reaches in the same run. Memory: growth of a
-process of its own at the peak of one forward pass. Agreement: points of scans of other towns that the shipped student
-labels alike in both precisions. SPARSE_RUNS: how often each is timed.
+which is checked before they are timed in turn; medians (see parts/timing.py). Networks build their kernel maps anew
+each time; layers find theirs built. Ours is the backend that is chosen by itself. `of_gemm_peak`: useful floating point
+operations per second, those of pairs of voxels that exist, over what a large float32 product reaches in the same run.
+Memory: growth of a process of its own at the peak of one forward pass. Agreement: points of scans of other towns that
+the shipped student labels alike in both precisions. SPARSE_RUNS: how often each is timed.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ class Model:
 def load_model(settings: SegmentParameters) -> Model:
     """Load the checkpoint that the parameters name. Raises ValueError or OSError if it cannot be used."""
     path = find_checkpoint(settings.checkpoint)
-    # Read when torch's OpenMP runtime loads. Its threads spin for milliseconds after each layer otherwise, on cores that
-    # drivers and the transport need: on a busy machine layers then take several times as long.
+    # Read when torch's OpenMP runtime loads. Its threads spin for milliseconds after each layer otherwise, on cores
+    # that drivers and the transport need: on a busy machine layers then take several times as long.
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     import torch  # the node starts, and says so, without it
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sparse convolution layers. Weights are [kernel volume, C_in, C_out], x slowest and z fastest in the kernel.
 
-Each layer takes what follows it along (see Epilogue): a residual [V', C_out] that is added to its outputs, and the slope
-of a leaky ReLU over the sum (1: none, 0: ReLU).
+Each layer takes what follows it along (see Epilogue): a residual [V', C_out] that is added to its outputs, and the
+slope of a leaky ReLU over the sum (1: none, 0: ReLU).
 """
 
 from __future__ import annotations

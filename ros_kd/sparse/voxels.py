@@ -14,7 +14,7 @@ Range = tuple[float, float, float]
 
 def voxel_keys(points: Tensor, lower: Range, upper: Range, size: float, scan: Tensor | None,
                ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the rows [M] of the points [N, 3] in range, the keys [M] of their voxels and x, y, z [3, M]; see Backend."""
+    """Return the rows [M] of the points [N, 3] in range, their voxels' keys [M] and x, y, z [3, M]; see Backend."""
     axes = points.T.contiguous()  # comparisons along an axis run at the memory's speed, across three do not
     inside = (axes[0] != 0) | (axes[1] != 0) | (axes[2] != 0)  # drivers write zeros where nothing came back
     for axis, low, high in zip(axes, lower, upper):

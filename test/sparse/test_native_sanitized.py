@@ -30,9 +30,9 @@ def test_random_shapes_through_every_instruction_set_are_right_and_in_bounds(tmp
     build = subprocess.run([sys.executable, 'setup.py', 'build_ext', '--build-lib', tmp_path, '--build-temp', tmp_path],
                            cwd=ROOT, env=environment, capture_output=True, text=True)
     library, = tmp_path.rglob('_kernels*.so')
-    fuzz = tmp_path / 'fuzz'
-    compiled = subprocess.run(['g++', '-std=gnu++17', '-O1', *SANITIZERS.split(), str(Path(__file__).with_name('fuzz.cpp')),
-                               str(library), f'-Wl,-rpath,{library.parent}', '-o', str(fuzz)], capture_output=True, text=True)
+    source, fuzz = Path(__file__).with_name('fuzz.cpp'), tmp_path / 'fuzz'
+    compiled = subprocess.run(['g++', '-std=gnu++17', '-O1', *SANITIZERS.split(), source, library,
+                               f'-Wl,-rpath,{library.parent}', '-o', fuzz], capture_output=True, text=True)
     assert compiled.returncode == 0, build.stderr + compiled.stderr
     run = subprocess.run([str(fuzz)], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr

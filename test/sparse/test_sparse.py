@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ros_kd.sparse import BACKENDS, Groups, InverseConv3d, Linear, SparseConv3d, SparseTensor, SubMConv3d, choose_backend
+from ros_kd.sparse import (BACKENDS, Groups, InverseConv3d, Linear, SparseConv3d, SparseTensor, SubMConv3d,
+                           choose_backend)
 from ros_kd.sparse import keys as packing
 
 LOWER, SIZE = torch.tensor([-6, -8, -4]), (12, 16, 8)

@@ -139,10 +139,9 @@ class NativeBackend(TorchBackend):
         return torch.ops.ros_kd.classify(logits, offset, temperature)
 
     def _packed(self, weight: Tensor, cache: WeightCache | None) -> Tensor:
-        def pack() -> Tensor:
+        if cache is None or torch.compiler.is_compiling():  # compiled code cannot tell when the weights change
             return torch.ops.ros_kd.pack(weight)
-        # Compiled code packs at each call: it cannot tell when the weights change.
-        return pack() if cache is None or torch.compiler.is_compiling() else cache.get(weight, self.instruction_set, pack)
+        return cache.get(weight, self.instruction_set, lambda: torch.ops.ros_kd.pack(weight))
 
 
 def _needs_gradient(features: Tensor, weight: Tensor, epilogue: Epilogue) -> bool:

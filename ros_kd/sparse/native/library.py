@@ -39,7 +39,9 @@ _SIGNATURES = {
     'use_openmp': (None, _p), 'packed_bytes': (_l, _l, _l, _l, _i), 'pack': (_i, _p, _p, _l, _l, _l, _i, _i, _p),
     'convolve': (_i, POINTER(Convolution)), 'weight_gradient': (_i, POINTER(Map), _p, _l, _p, _l, _i, _p),
     'build_map': (_i, _p, _l, _p, _l, _p, _l, _l, _l, _i, _p, _p, _p),
-    'reverse_map': (_i, POINTER(Map), _l, _i, _p, _p, _p), 'classify': (_i, _p, _l, _l, _l, _i, _p, c_float, _i, _p, _p), 'voxel_keys': (_i, _p, _l, _p, _p, c_float, _p, _p, _p, _p, _p), 'unique': (_i, _p, _l, _p, _p, _p),
+    'reverse_map': (_i, POINTER(Map), _l, _i, _p, _p, _p),
+    'classify': (_i, _p, _l, _l, _l, _i, _p, c_float, _i, _p, _p),
+    'voxel_keys': (_i, _p, _l, _p, _p, c_float, _p, _p, _p, _p, _p), 'unique': (_i, _p, _l, _p, _p, _p),
     'mean': (_i, _p, _l, _l, _l, _p, _l, _i, _i, _p)}
 
 
