@@ -15,17 +15,18 @@ class WeightCache(Generic[T]):
     """Belongs to one layer. It notices new values by the tensor's version, and is left behind by copies and pickles."""
 
     def __init__(self) -> None:
-        self._key: tuple | None = None
-        self._value: T | None = None
+        self._kept: tuple[tuple, Tensor, T] | None = None  # in one piece, for threads that share a layer
 
     def get(self, weight: Tensor, form: str, make: Callable[[], T]) -> T:
         """Return make(), or what it gave before for this weight in this form."""
         if weight.is_inference():  # such a tensor does not say when it changes
             return make()
         key = (form, weight.data_ptr(), weight._version, weight.dtype, weight.device, weight.shape)
-        if key != self._key:
-            self._key, self._value = key, make()
-        return self._value
+        kept = self._kept
+        if kept is None or kept[0] != key:
+            # The weight is held on to: another one, such as the next of autocast's, could get the memory of a freed one.
+            kept = self._kept = key, weight.detach(), make()
+        return kept[2]
 
     def __deepcopy__(self, memo: dict) -> WeightCache:
         return WeightCache()

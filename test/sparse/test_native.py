@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What only the native backend has: instruction sets, threads, operators, kept weights."""
 
+import gc
 import os
 import pickle
 import subprocess
 import sys
+import weakref
 from copy import deepcopy
 
 import pytest
 import torch
 from torch.export import Dim, export
 
-from ros_kd.sparse import InverseConv3d, Linear, SparseConv3d, SparseTensor, SubMConv3d, choose_backend
+from ros_kd.sparse import Groups, InverseConv3d, Linear, SparseConv3d, SparseTensor, SubMConv3d, choose_backend
 from ros_kd.sparse.native.library import load
 
 if load() is None:
@@ -159,8 +161,8 @@ def test_weights_are_packed_once_until_they_change():
     backend = choose_backend(CPU, 'native')
     with torch.no_grad():
         for make in (lambda: layer(tensor).features, lambda: linear(tensor.features, backend)):
-            first, kept = make(), {layer: layer.cache._value, linear: linear.cache._value}
-            assert torch.equal(make(), first) and all(module.cache._value is value for module, value in kept.items())
+            first, kept = make(), {layer: layer.cache._kept, linear: linear.cache._kept}
+            assert torch.equal(make(), first) and all(module.cache._kept is value for module, value in kept.items())
         before = layer(tensor).features
         layer.weight.mul_(2)
         torch.testing.assert_close(layer(tensor).features, 2 * before)
@@ -169,7 +171,67 @@ def test_weights_are_packed_once_until_they_change():
         narrow = layer.to(torch.bfloat16)(tensor.with_features(tensor.features.bfloat16())).features
         assert narrow.dtype == torch.bfloat16
     for copy in (deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        assert copy.cache is not layer.cache and copy.cache._value is None
+        assert copy.cache is not layer.cache and copy.cache._kept is None
+
+
+def test_weights_that_autocast_makes_anew_are_packed_anew():
+    tensor, layer, backend = scan(channels=16, edge=8), SubMConv3d(16, 16), choose_backend(CPU, 'native')
+    kernel_map = tensor.geometry.submanifold(1, 3)
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        for _ in range(20):  # a weight in bfloat16 is freed after use, and the next one may get its memory
+            assert torch.equal(layer(tensor).features, backend.convolve(tensor.features, layer.weight, kernel_map))
+            layer.weight.normal_()
+
+
+def test_kernel_maps_are_freed_with_their_tensor():
+    tensor, down, up = scan(), SparseConv3d(4, 8), InverseConv3d(8, 4)
+    up(down(tensor)).features.sum().backward()
+    kernel_map = weakref.ref(tensor.geometry.strided(1, 2))
+    gc.disable()
+    try:
+        del tensor
+        assert kernel_map() is None
+    finally:
+        gc.enable()
+
+
+def test_second_derivatives_of_a_strided_convolution_are_right():
+    tensor, layer = scan(300, edge=5), SparseConv3d(4, 6)
+
+    def gradient(features, **options):
+        outputs = layer(tensor.with_features(features)).features
+        return torch.autograd.grad(outputs.square().sum(), features, **options)[0]
+    x, direction = tensor.features.requires_grad_(), torch.randn(tensor.features.shape, requires_grad=True)
+    found, = torch.autograd.grad((gradient(x, create_graph=True) * direction.detach()).sum(), x)
+    torch.testing.assert_close(found, gradient(direction), rtol=1e-4, atol=1e-4)  # which is linear in the features
+
+
+def test_what_kernels_would_read_or_write_beyond_is_refused():
+    tensor, backend = scan(), choose_backend(CPU, 'native')
+    kernel_map, weight, index = tensor.geometry.submanifold(1, 3), torch.randn(27, 4, 8), torch.arange(6).int()
+    with torch.no_grad():
+        with pytest.raises(ValueError, match=r'\(10, 4\).*expect'):
+            backend.convolve(tensor.features[:10], weight, kernel_map)
+        with pytest.raises(ValueError, match=r'\(10, 3\).*expect \(10, 4\)'):
+            backend.linear(tensor.features[:10, :3].bfloat16(), weight[0].bfloat16())
+    for refused in (lambda: backend.unique(index), lambda: backend.mean(torch.ones(6, 2), Groups(index, 6)),
+                    lambda: backend.submanifold_map(tensor.keys.int(), 3)):
+        with pytest.raises(ValueError, match='torch.int32, expected torch.int64'):
+            refused()
+    for keys in (tensor.keys.flip(0), tensor.keys[:1].repeat(500)):
+        with pytest.raises(ValueError, match='ascend'):
+            backend.submanifold_map(keys, 3)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_a_row_without_a_class_leaves_the_others_alone(instruction_set, value):
+    logits = torch.randn(50, 13)
+    expected = choose_backend(CPU, 'native').classify(logits, torch.zeros(13), 1.0)
+    logits[20] = value
+    label, confidence = choose_backend(CPU, 'native').classify(logits, torch.zeros(13), 1.0)
+    others = torch.arange(50) != 20
+    assert torch.equal(label[others], expected[0][others]) and torch.equal(confidence[others], expected[1][others])
+    assert label[20] == 0 and confidence[20].isnan()  # as torch's
 
 
 def test_views_of_rows_are_read_where_they_lie():

@@ -49,7 +49,9 @@ class TileMap:
         if not self._reversed:
             tile = _tile(self.num_inputs)
             lists = torch.ops.ros_kd.reverse_map(*self.lists, self.num_inputs, self.num_outputs, self.tile, tile)
-            self._reversed.append(TileMap(*lists, self.num_outputs, self.num_inputs, tile, _reversed=[self]))
+            # Not this very map: a circle would keep the memory of each scan until Python looks for circles.
+            itself = TileMap(*self.lists, self.num_inputs, self.num_outputs, self.tile)
+            self._reversed.append(TileMap(*lists, self.num_outputs, self.num_inputs, tile, _reversed=[itself]))
         return self._reversed[0]
 
 
@@ -111,6 +113,7 @@ class NativeBackend(TorchBackend):
                  cache: WeightCache | None = None) -> Tensor:
         """Return [V', C_out] from features [V, C_in] and weight [kernel volume, C_in, C_out]."""
         features, weight = autocast(features, weight)
+        _check(features, weight, kernel_map.num_inputs)
         if not _needs_gradient(features, weight, epilogue):
             return torch.ops.ros_kd.convolve_packed(
                 features, self._packed(weight, cache), weight.shape[2], *kernel_map.lists, kernel_map.num_outputs,
@@ -126,6 +129,7 @@ class NativeBackend(TorchBackend):
         features, weight = autocast(features, weight)
         if _needs_gradient(features, weight, epilogue):
             return super().linear(features, weight, epilogue)
+        _check(features, weight, features.shape[0])
         return torch.ops.ros_kd.convolve_packed(
             features, self._packed(weight[None], cache), weight.shape[1], None, None, None, features.shape[0], 1,
             epilogue.bias, epilogue.residual, epilogue.slope)
@@ -147,6 +151,13 @@ class NativeBackend(TorchBackend):
 def _needs_gradient(features: Tensor, weight: Tensor, epilogue: Epilogue) -> bool:
     return torch.is_grad_enabled() and any(
         t is not None and t.requires_grad for t in (features, weight, epilogue.bias, epilogue.residual))
+
+
+def _check(features: Tensor, weight: Tensor, rows: int) -> None:
+    """Raise ValueError for features that kernels would read beyond, or of other channels than the weight's."""
+    expected = (rows, weight.shape[-2])
+    if not torch.compiler.is_compiling() and tuple(features.shape) != expected:
+        raise ValueError(f'features have shape {tuple(features.shape)}, but kernel map and weight expect {expected}')
 
 
 def _tile(rows: int) -> int:

@@ -115,11 +115,11 @@ def _backward(ctx, gradient):
     if ctx.needs_input_grad[0]:
         transposed = weight.transpose(1, 2)
         if back_row is None:
-            back, transposed, tile = (row, local, start), transposed.flip(0), ctx.tile
+            lists = (row, local, start, features.shape[0], ctx.tile, None, None, None, 0)
+            transposed = transposed.flip(0)
         else:
-            back, tile = (back_row, back_local, back_start), ctx.back_tile
-        d_features = torch.ops.ros_kd.convolve(gradient, transposed, *back, features.shape[0], tile, None, None, None,
-                                               0)
+            lists = (back_row, back_local, back_start, features.shape[0], ctx.back_tile, row, local, start, ctx.tile)
+        d_features = torch.ops.ros_kd.convolve(gradient, transposed, *lists)
     if ctx.needs_input_grad[1]:
         d_weight = torch.ops.ros_kd.weight_gradient(features, gradient, row, local, start, ctx.tile).to(weight.dtype)
     return d_features, d_weight, *[None] * 9

@@ -10,19 +10,20 @@ import torch
 from torch import Tensor
 
 from ros_kd.sparse.native.library import check, load
-from ros_kd.sparse.native.registry import fake, map_of, operator, unknown_size
+from ros_kd.sparse.native.registry import fake, int64_of, map_of, operator, unknown_size
 
 
 @operator('build_map(Tensor keys, Tensor base, int[] columns, int run, int tile) -> (Tensor, Tensor, Tensor)')
 def build_map(keys: Tensor, base: Tensor, columns: list[int], run: int, tile: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return row, local and start of the voxels of `keys` [V] at base [outputs] + column + 0..run-1, both sorted."""
-    keys, base = keys.contiguous(), base.contiguous()
+    keys, base = int64_of(keys, 'keys'), int64_of(base, 'base')
     tiles, volume = -(-len(base) // tile), len(columns) * run
     row, local = (torch.empty(tiles * tile * volume, dtype=kind) for kind in (torch.int32, torch.int16))
     start = torch.empty(tiles, volume + 1, dtype=torch.int32)
     check(load().build_map(keys.data_ptr(), len(keys), base.data_ptr(), len(base),
                            (ctypes.c_int64 * len(columns))(*columns), len(columns), run, tile, torch.get_num_threads(),
-                           row.data_ptr(), local.data_ptr(), start.data_ptr()), 'kernel map')
+                           row.data_ptr(), local.data_ptr(), start.data_ptr()),
+          f'kernel map of {len(keys)} keys, which have to ascend and be unique')
     return row, local, start
 
 

@@ -56,10 +56,20 @@ def expect(tensor: Tensor, shape: tuple[int, ...], what: str) -> None:
         raise ValueError(f'{what} has shape {tuple(tensor.shape)}, expected {shape}')
 
 
+def int64_of(tensor: Tensor, what: str) -> Tensor:
+    """Return a tensor without gaps. Raises ValueError if it does not hold int64."""
+    if tensor.dtype != torch.int64:
+        raise ValueError(f'{what} is {tensor.dtype}, expected torch.int64')
+    return tensor.contiguous()
+
+
 def map_of(row: Tensor, local: Tensor, start: Tensor, inputs: int, outputs: int, tile: int) -> Map:
     """Return the library's kernel map over tensors. Raises ValueError if they do not belong together."""
     volume = start.shape[1] - 1
     tiles = -(-outputs // tile)
+    types = (row.dtype, local.dtype, start.dtype)
+    if types != (torch.int32, torch.int16, torch.int32) or not all(t.is_contiguous() for t in (row, local, start)):
+        raise ValueError(f'a kernel map of {types}, expected torch.int32, int16 and int32 without gaps')
     if start.shape[0] != tiles or len(row) != tiles * tile * volume or len(local) != len(row):
         raise ValueError(f'a kernel map with start {tuple(start.shape)}, {len(row)} rows and {len(local)} places does '
                          f'not belong to {outputs} outputs in tiles of {tile}')

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ros_kd.sparse.native.library import check, load
-from ros_kd.sparse.native.registry import LIBRARY, expect, fake, operator, rows_of, stride_of, type_of, unknown_size
+from ros_kd.sparse.native.registry import (LIBRARY, expect, fake, int64_of, operator, rows_of, stride_of, type_of,
+                                           unknown_size)
 
 
 @operator('voxel_keys(Tensor points, float[] lower, float[] upper, float size, Tensor? scan) '
@@ -22,7 +23,7 @@ def voxel_keys(points: Tensor, lower: list[float], upper: list[float], size: flo
     if points.dtype != torch.float32:
         raise ValueError(f'points are {points.dtype}, expected torch.float32')
     if scan is not None:
-        scan = scan.contiguous()
+        scan = int64_of(scan, 'scan')
         expect(scan, (len(points),), 'scan')
     rows, keys = (torch.empty(len(points), dtype=torch.int64) for _ in range(2))
     axes, count = points.new_empty(3, len(points)), ctypes.c_int64()
@@ -48,12 +49,12 @@ def unique(keys: Tensor) -> Tensor:
 @operator('unique_inverse(Tensor keys) -> (Tensor, Tensor)')
 def unique_inverse(keys: Tensor) -> tuple[Tensor, Tensor]:
     """Return the keys [N] sorted, each once, and the place int64 [N] of each in them."""
-    inverse = torch.empty_like(keys)
+    inverse = torch.empty(len(keys), dtype=torch.int64)
     return _unique(keys, inverse), inverse
 
 
 def _unique(keys: Tensor, inverse: Tensor | None) -> Tensor:
-    keys, result, count = keys.contiguous(), torch.empty(len(keys), dtype=torch.int64), ctypes.c_int64()
+    keys, result, count = int64_of(keys, 'keys'), torch.empty(len(keys), dtype=torch.int64), ctypes.c_int64()
     check(load().unique(keys.data_ptr(), len(keys), result.data_ptr(), None if inverse is None else inverse.data_ptr(),
                         ctypes.addressof(count)), 'sorting voxels')
     return result[:count.value]
@@ -90,7 +91,7 @@ def _(logits, offset, temperature):
 @operator('mean(Tensor features, Tensor index, SymInt groups) -> Tensor')
 def mean(features: Tensor, index: Tensor, groups: int) -> Tensor:
     """Return the means [groups, C] of the rows of features [N, C] by group index [N]."""
-    features, index = rows_of(features), index.contiguous()
+    features, index = rows_of(features), int64_of(index, 'index')
     expect(index, (len(features),), 'index')
     result = features.new_empty(groups, features.shape[1])
     check(load().mean(features.data_ptr(), len(features), features.shape[1], stride_of(features), index.data_ptr(),

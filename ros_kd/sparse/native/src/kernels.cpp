@@ -222,7 +222,8 @@ void classify(const ros_kd::Classify& c) {
         }
         Vector most = Vector{} - 3e38f;
         for (int64_t k = 0; k < width; k += kLanes) {
-            const Vector v = (read(row + k) + load(offset + k)) * c.scale;
+            Vector v = (read(row + k) + load(offset + k)) * c.scale;
+            v = load(offset + k) == -1e30f ? Vector{} - 1e30f : v;  // behind the row anything may lie
             most = v > most ? v : most;
             store(values + k, v);
         }
@@ -234,7 +235,7 @@ void classify(const ros_kd::Classify& c) {
         for (int64_t k = 0; k < width; k += kLanes) sum += exponential(load(values + k) - highest);
         float total = 0.0f;
         for (int l = 0; l < kLanes; l++) total += sum[l];
-        c.label[i] = static_cast<uint8_t>(best);
+        c.label[i] = static_cast<uint8_t>(total == total ? best : 0);
         c.confidence[i] = 1.0f / total;
     }
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <new>
 
@@ -60,6 +61,8 @@ int32_t ros_kd_build_map(const int64_t* keys, int64_t inputs, const int64_t* bas
         tile <= 0 || tile > INT16_MAX || !column || (outputs && (!base || !row || !local || !start)) ||
         (inputs && !keys))
         return ROS_KD_BAD_ARGUMENT;
+    if (std::adjacent_find(keys, keys + inputs, std::greater_equal<int64_t>()) != keys + inputs)
+        return ROS_KD_BAD_ARGUMENT;  // lists would outgrow their room
     const int64_t volume = columns * run;
     std::atomic<bool> failed{false};
     ros_kd::parallel((outputs + tile - 1) / tile, threads, [&](int64_t t) {
