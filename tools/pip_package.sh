@@ -2,7 +2,7 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 # pip_package.sh PYTHON: install this package; its compiled kernels are put into the checkout, too, for what runs from there.
-set -eu
+set -euo pipefail
 python=$1
 "$python" -m pip install --no-deps --no-build-isolation --force-reinstall -v . 2>&1 | grep -v '^ *\(copying\|creating\|running\|adding\)'
 rm -rf build ros_kd.egg-info

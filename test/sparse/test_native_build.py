@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from ros_kd.sparse import BACKENDS, SubMConv3d, SparseTensor, choose_backend
+from ros_kd.sparse.native.library import Library
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / 'ros_kd' / 'sparse' / 'native' / 'src'
@@ -61,3 +62,21 @@ def test_without_the_library_torch_computes(monkeypatch):
     assert tensor.geometry.backend.name == 'torch' and SubMConv3d(3, 4)(tensor).features.shape == (2, 4)
     with pytest.raises(ValueError, match="backend \"native\".*not available.*'torch'"):
         choose_backend(torch.device('cpu'), 'native')
+
+
+@pytest.mark.skipif(not shutil.which('g++'), reason='g++ is not installed')
+@pytest.mark.parametrize('source, version', [('extern "C" int ros_kd_version() { return 1; }', '1'), ('', 'none')])
+def test_an_older_or_foreign_library_is_refused_with_the_way_out(tmp_path, source, version):
+    library = tmp_path / 'library.so'
+    subprocess.run(['g++', '-shared', '-fPIC', '-x', 'c++', '-', '-o', library], input=source, text=True, check=True)
+    with pytest.raises(OSError, match=f'interface {version}, expected.*install ros_kd again'):
+        Library(library)
+
+
+def test_an_installation_that_fails_is_not_taken_for_the_one_before(tmp_path):
+    python = tmp_path / 'python'
+    python.write_text(f'#!/bin/sh\nif [ "$1" = -m ]; then echo "no space left"; exit 1; fi\necho "{tmp_path}"\n')
+    python.chmod(0o755)
+    run = subprocess.run(['bash', ROOT / 'tools' / 'pip_package.sh', python], cwd=tmp_path, capture_output=True,
+                         text=True)
+    assert run.returncode != 0 and 'no space left' in run.stdout

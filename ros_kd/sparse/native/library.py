@@ -35,7 +35,7 @@ class Convolution(Structure):
 
 _p, _l, _i = c_void_p, c_int64, c_int32
 _SIGNATURES = {
-    'version': (_i,), 'instruction_set': (c_char_p, _i), 'choose': (_i, _i), 'bfloat16_in_hardware': (_i,),
+    'instruction_set': (c_char_p, _i), 'choose': (_i, _i), 'bfloat16_in_hardware': (_i,),
     'use_openmp': (None, _p), 'packed_bytes': (_l, _l, _l, _l, _i), 'pack': (_i, _p, _p, _l, _l, _l, _i, _i, _p),
     'convolve': (_i, POINTER(Convolution)), 'weight_gradient': (_i, POINTER(Map), _p, _l, _p, _l, _i, _p),
     'build_map': (_i, _p, _l, _p, _l, _p, _l, _l, _l, _i, _p, _p, _p),
@@ -51,12 +51,13 @@ class Library:
     def __init__(self, path: Path) -> None:
         """Load the library. Raises OSError if it is not loadable or of another version of this package."""
         library = ctypes.CDLL(str(path))
+        version = getattr(library, 'ros_kd_version', lambda: 'none')()  # before functions that others may lack
+        if version != VERSION:
+            raise OSError(f'{path} is of interface {version}, expected {VERSION}: install ros_kd again')
         for name, (result, *arguments) in _SIGNATURES.items():
             function = getattr(library, f'ros_kd_{name}')
             function.restype, function.argtypes = result, arguments
             setattr(self, name, function)
-        if self.version() != VERSION:
-            raise OSError(f'{path} is of interface {self.version()}, expected {VERSION}: install ros_kd again')
         self.use_openmp(_torchs_openmp())
         self.instruction_sets = tuple(_names(self.instruction_set))
         self.name = self.instruction_sets[0]
