@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Callable, Sequence
 
 from message_filters import SimpleFilter
-from rclpy.logging import RcutilsLogger, get_logger
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.logging import get_logger
 
 from ros_kd.nodes.messages import from_time
 from ros_kd.pairing import Pairer

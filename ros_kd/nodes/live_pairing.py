@@ -9,7 +9,7 @@ from functools import partial
 from typing import Callable
 
 from message_filters import SimpleFilter
-from rclpy.logging import RcutilsLogger
+from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from ros_kd.nodes.approximate_time import PairingFilter
 from ros_kd.nodes.running import OFF

@@ -15,9 +15,10 @@ from typing import Any, Callable, Protocol, Sequence
 import rclpy
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.logging import RcutilsLogger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -90,11 +91,16 @@ def _expected(default: Any, low: float | None, high: float | None, choices: Sequ
 
 
 def _items(value: Any) -> list:
-    """Return the items of a list parameter, however it was written: a list, text with commas, or its only item."""
+    """Return the items of a list parameter, however it was written: a list, text with commas, or its only item.
+
+    A parameter file's [] comes as None; [''] is how ROS users write a list without items.
+    """
+    if value is None:
+        return []
     if isinstance(value, str):
         return [part for part in (part.strip(' \'"') for part in value.strip(' []').split(',')) if part]
     values = list(value) if isinstance(value, (Sequence, array)) else [value]
-    return [OFF if item is False else item for item in values]
+    return [OFF if item is False else item for item in values if item != '']
 
 
 def explained(transition: Callable) -> Callable:
@@ -105,7 +111,7 @@ def explained(transition: Callable) -> Callable:
             return transition(self, state)
         except ModuleNotFoundError as error:
             self.get_logger().error(missing_module(error))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, NameValidationException) as error:
             self.get_logger().error(str(error))
         except Exception:
             self.get_logger().error(f'{transition.__name__} failed:\n{traceback.format_exc()}')

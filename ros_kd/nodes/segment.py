@@ -15,11 +15,10 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
 
 from ros_kd.memory import keep_freed_memory
-from ros_kd.nodes import clock
+from ros_kd.nodes import clock, messages
 from ros_kd.nodes.health import OVERTAKEN, UNWATCHED, Findings, Health, Silence
 from ros_kd.nodes.labelled_cloud import Dropped, IntensityScale, read_cloud
 from ros_kd.nodes.latest import LatestOnly
@@ -69,10 +68,10 @@ class SegmentNode(LifecycleNode):
         self.health, self._silence = Health(), Silence(lambda: clock.seconds(self))
         self._said.clear()
         self._outputs.forget_frames()
-        self._worker = LatestOnly(self._label, 'segment')
         reliability = ReliabilityPolicy[self.settings.reliability.upper()]
         qos = QoSProfile(depth=self.settings.depth, reliability=reliability)
         self._subscription = self.create_subscription(PointCloud2, self.settings.points_topic, self._receive, qos)
+        self._worker = LatestOnly(self._label, 'segment')
         self._timer = self.create_timer(1.0, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME))
         return super().on_activate(state)
 
@@ -150,8 +149,7 @@ class SegmentNode(LifecycleNode):
         stages = prediction.times
         times = Times(*(1e3 * seconds for seconds in (read - begin, stages.prepare, stages.network, stages.assign,
                                                       end - predicted, end - begin)))
-        stamp = Time.from_msg(message.header.stamp, self.get_clock().clock_type)
-        latency = (self.get_clock().now() - stamp).nanoseconds * 1e-6
+        latency = (self.get_clock().now().nanoseconds - messages.from_time(message.header.stamp)) * 1e-6
         self._outputs.times.publish(times, latency)
         self.health.process(times, latency, len(scan), int((prediction.confidence == 0).sum()))
 

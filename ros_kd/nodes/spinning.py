@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 
 from rclpy.executors import Executor
-from rclpy.logging import RcutilsLogger
+from rclpy.impl.rcutils_logger import RcutilsLogger
 
 
 class Spinner:

@@ -4,6 +4,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,10 @@ predictor.load_checkpoint = slow
 def checkpoint_at(path, info=INFO, seed=0):
     torch.manual_seed(seed)
     return save_checkpoint(path, info.build(), info)
+
+
+def threads_of(pid):
+    return len(list(Path(f'/proc/{pid}/task').iterdir()))
 
 
 def labels(message):
@@ -98,6 +103,20 @@ def test_a_configuration_that_fails_may_be_tried_again(tmp_path):
         assert not vehicle.set(drop_classes='car')
         assert vehicle.change(Transition.TRANSITION_CONFIGURE) and vehicle.change(Transition.TRANSITION_ACTIVATE)
         vehicle.connect().send(cloud(random_points(np.dtype(XYZI))))
+
+
+def test_an_activation_that_fails_says_why_in_a_line_and_leaves_no_thread(tmp_path):
+    checkpoint = checkpoint_at(tmp_path / 'student.safetensors')
+    with vehicle_on(LIFECYCLE_DOMAIN) as vehicle, segmenter(
+            tmp_path, LIFECYCLE_DOMAIN, f'checkpoint:={checkpoint}', 'points_topic:="bad topic"',
+            'autostart:=false') as node:
+        assert vehicle.change(Transition.TRANSITION_CONFIGURE)
+        threads = threads_of(node.process.pid)
+        for _ in range(3):
+            assert not vehicle.change(Transition.TRANSITION_ACTIVATE)
+        assert "'bad topic'" in node.log and 'Traceback' not in node.log
+        assert threads_of(node.process.pid) == threads
+        assert vehicle.change(Transition.TRANSITION_CLEANUP)
 
 
 def test_another_checkpoint_is_loaded_while_clouds_are_labelled_by_the_old_one(tmp_path):

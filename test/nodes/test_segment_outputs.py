@@ -152,6 +152,16 @@ def test_stamps_of_another_clock_give_no_latency(vehicle):
     assert vehicle.values()[1]['latency_ms'] == 'stamps of another clock' and not latency
 
 
+def test_a_stamp_before_the_epoch_is_no_fault(vehicle):
+    message = cloud(random_points(np.dtype(XYZI)))
+    message.header.stamp.sec = -5
+    assert vehicle.send(message).header == message.header
+    seen = len(vehicle.diagnostics)
+    vehicle.wait_for(lambda: len(vehicle.diagnostics) > seen + 1, 'diagnostics')
+    assert vehicle.values()[1]['latency_ms'] == 'stamps of another clock'
+    assert 'dropped: internal error' not in vehicle.values()[1]
+
+
 def test_diagnostics_have_rates_stages_and_the_model_and_warn_beyond_the_budget(vehicle, checkpoint):
     try:
         assert not vehicle.set(budget_ms=0.001)

@@ -31,12 +31,36 @@ from ros_kd.nodes.labelled_cloud import (  # noqa: E402
     IntensityScale, filtered_message, kept_points, label_columns, packed_palette, read_cloud)
 from ros_kd.nodes.latest import LatestOnly  # noqa: E402
 from ros_kd.nodes.legend import legend_message  # noqa: E402
+from ros_kd.nodes.segment_parameters import declare_parameters  # noqa: E402
 from ros_kd.nodes.segment_timing import Times  # noqa: E402
 from ros_kd.nodes.silence import explain_silence  # noqa: E402
 from ros_kd.nodes.spinning import Spinner  # noqa: E402
 from ros_kd.students.predictor import Prediction  # noqa: E402
 
 DOMAIN = 65
+
+
+@pytest.mark.parametrize('written', ['[]', '""', '[""]'])
+def test_a_list_may_be_empty_in_a_parameter_file(tmp_path, written):
+    file = tmp_path / 'segment.yaml'
+    file.write_text(f'/**:\n  ros__parameters:\n    drop_classes: {written}\n    output_fields: {written}\n')
+    context = Context()
+    rclpy.init(context=context, domain_id=DOMAIN)
+    try:
+        node = rclpy.create_node('segment', context=context, cli_args=['--ros-args', '--params-file', str(file)])
+        settings = declare_parameters(node)
+        assert settings.drop_classes == () and settings.output_fields == ()
+        node.destroy_node()
+    finally:
+        context.try_shutdown()
+
+
+def test_nodes_need_no_name_that_humble_lacks():
+    """rclpy.logging has the logger's class by accident, and only since Jazzy."""
+    code = ('import rclpy.logging\n'
+            "vars(rclpy.logging).pop('RcutilsLogger', None)\n"
+            'from ros_kd.nodes import overlay, record, replay, segment, sim')
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
 
 
 def test_the_worker_handles_the_newest_item_and_stops_after_the_one_in_work():
