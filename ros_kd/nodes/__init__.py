@@ -31,6 +31,8 @@ def run(name: str) -> None:
         if (error.name or '').partition('.')[0] == 'ros_kd':
             raise
         sys.exit(f'ros_kd {Path(sys.argv[0]).stem}: {missing_module(error)}')
+    except KeyboardInterrupt:  # while the modules load; from then on nodes end in order
+        sys.exit(130)  # as of a shell's job that SIGINT has ended
     sys.exit(status)
 
 

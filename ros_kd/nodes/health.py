@@ -46,8 +46,8 @@ class Silence:
 class Findings:
     """What the node knows besides its counts.
 
-    silent: why no message comes, or empty if one did. unheard: which publishers of the topic it cannot hear. model,
-    checkpoint: what labels. budget_ms: as the parameter.
+    silent: why no message comes, or empty if one did. unheard: which publishers of the topic it cannot hear. twin:
+    who else publishes what it does. model, checkpoint: what labels. budget_ms: as the parameter.
     """
 
     model: str = ''
@@ -55,6 +55,7 @@ class Findings:
     budget_ms: float = 0.0
     silent: str = ''
     unheard: str = ''
+    twin: str = ''
 
 
 @dataclass
@@ -129,8 +130,8 @@ class Health:
             return DiagnosticStatus.ERROR, found.silent
         if faults:
             return DiagnosticStatus.WARN, f'{faults[0]}: {self.texts[faults[0]]}'
-        if found.unheard:
-            return DiagnosticStatus.WARN, found.unheard
+        if found.unheard or found.twin:
+            return DiagnosticStatus.WARN, found.unheard or found.twin
         if budget and mean > budget:
             origin = 'parameter budget_ms' if found.budget_ms else 'the time between clouds'
             return DiagnosticStatus.WARN, (

@@ -188,9 +188,10 @@ class SegmentNode(LifecycleNode):
         elif timeout > 0 and self._silence.seconds() > timeout:
             silent = f'no message within {timeout:g} s: ' + explain_silence(self, topic, requested=qos.reliability)
         unheard = explain_unheard(self, topic, requested=qos.reliability)
-        self._warn_once(silent, unheard)
+        twin = self._outputs.twin()
+        self._warn_once(silent, unheard, twin)
         found = Findings(self._model.predictor.description, str(self._model.path), self.settings.budget_ms, silent,
-                         unheard)
+                         unheard, twin)
         message = DiagnosticArray(status=[self.health.status(f'{self.get_fully_qualified_name()}: points', found)])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)

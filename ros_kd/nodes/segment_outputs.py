@@ -65,6 +65,15 @@ class Outputs:
         """Tell whether anybody listens to a cloud."""
         return bool(self._points.get_subscription_count() or self._filtered.get_subscription_count())
 
+    def twin(self) -> str:
+        """Say who else publishes labelled clouds under this node's name; '' if nobody does."""
+        topic = self._points.topic_name
+        ends = self._node.get_publishers_info_by_topic(topic)
+        if len(ends) < 2:
+            return ''
+        return (f'{topic} has {len(ends)} publishers ({", ".join(end.node_name for end in ends)}), their labels mix: '
+                'end the other segmenter, or start it in a namespace of its own')
+
     def publish(self, cloud: SensorCloud, prediction: Prediction, model: Model, settings: SegmentParameters) -> None:
         """Publish the clouds that somebody listens to."""
         columns = label_columns(prediction, model.palette, settings.output_fields, settings.min_confidence)

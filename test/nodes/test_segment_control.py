@@ -13,7 +13,7 @@ pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make se
 torch = pytest.importorskip('torch')
 
 from lifecycle_msgs.msg import Transition  # noqa: E402
-from segmenter import INFO, XYZI, cloud, expected, random_points, segmenter, vehicle_on  # noqa: E402
+from segmenter import INFO, OK, WARN, XYZI, cloud, expected, random_points, segmenter, vehicle_on  # noqa: E402
 from sensor_msgs.msg import PointCloud2  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
@@ -175,3 +175,16 @@ def test_two_lidars_have_a_segmenter_each_by_namespaces(tmp_path):
         for vehicle in (front, rear):
             vehicle.wait_for(lambda: vehicle.values()[1].get('processed') == '2', 'diagnostics of its own')
             assert len(vehicle.labelled) == 2
+
+
+def test_a_second_segmenter_of_the_same_name_is_told(tmp_path):
+    checkpoint = checkpoint_at(tmp_path / 'student.safetensors')
+    second = tmp_path / 'second'
+    second.mkdir()
+    with vehicle_on(TWO_DOMAIN) as vehicle, segmenter(tmp_path, TWO_DOMAIN, f'checkpoint:={checkpoint}',
+                                                      'input_timeout:=0.0'):
+        vehicle.wait_for(lambda: vehicle.told(OK), 'diagnostics')
+        with segmenter(second, TWO_DOMAIN, f'checkpoint:={checkpoint}', 'input_timeout:=0.0') as node:
+            vehicle.wait_for(lambda: vehicle.told(WARN, '/segment/points has 2 publishers (segment, segment)'), 'warning')
+            vehicle.wait_for(lambda: 'end the other segmenter' in node.log, 'line in the log')
+        vehicle.wait_for(lambda: vehicle.told(OK), 'recovery')

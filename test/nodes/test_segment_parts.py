@@ -63,6 +63,21 @@ def test_nodes_need_no_name_that_humble_lacks():
     subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
 
 
+def test_an_interrupt_while_modules_load_ends_in_silence():
+    code = """
+import os, signal, sys
+from ros_kd.nodes import run
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == 'rclpy.lifecycle':
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+run('segment')
+"""
+    end = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert (end.returncode, end.stdout + end.stderr) == (130, '')
+
+
 def test_the_worker_handles_the_newest_item_and_stops_after_the_one_in_work():
     started, go, handled = Event(), Event(), []
 
