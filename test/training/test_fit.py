@@ -8,6 +8,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from ros_kd.students.predictor import Predictor
 from ros_kd.students.presets import PRESETS, StudentSpec
 from training.__main__ import main
 from training.cli import without_folders
-from training.data import PreparedFrames, under
-from training.methods.soft_labels import balance, soft_cross_entropy
+from training.data import Batch, PreparedFrames, under
+from training.methods.soft_labels import SoftLabels, balance, soft_cross_entropy
 from training.targets import Targets
 
 ROOT = Path(__file__).parents[2]
@@ -195,3 +196,14 @@ def test_rare_classes_weigh_more_and_the_mean_is_kept():
     weight = balance(mass, 1 / 3)
     assert float(weight[1] / weight[0]) == pytest.approx(2)
     assert float((weight * mass).sum()) == pytest.approx(1)
+
+
+def test_a_scan_without_points_in_range_is_validated_as_unanswered():
+    frame, method = street(77), SoftLabels('street-12')
+    empty = replace(frame, scan=replace(frame.scan, points=np.full_like(frame.scan.points, np.nan)))
+    method.on_validation_epoch_start()
+    with torch.inference_mode():
+        method.eval().validation_step(Batch((empty,), torch.arange(5), torch.eye(len(method.taxonomy))[:5],
+                                            torch.ones(5)), 0)
+    counts = method._confusions[''].counts
+    assert counts.sum() == counts[:, -1].sum() == 5 and method._calibration.fit() is None

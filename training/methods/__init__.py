@@ -102,7 +102,8 @@ class Method(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count how the student agrees with the targets, and with 3D labels where there are any."""
         voxel = (answer := self.answer(batch)).voxels.point_voxel
-        label = torch.where(voxel >= 0, answer.logits.argmax(1)[voxel.clamp(min=0)], 255).cpu().numpy()
+        best = answer.logits.argmax(1)
+        label = torch.cat([best, best.new_full((1,), 255)])[voxel].cpu().numpy()  # -1, the last one, is for no voxel
         expected = np.full(len(label), 255, np.uint8)
         expected[batch.index.cpu().numpy()] = batch.values.argmax(1).cpu().numpy()
         self._confusions[''].add(expected, label)
