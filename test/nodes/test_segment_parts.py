@@ -31,7 +31,7 @@ from ros_kd.nodes.labelled_cloud import (  # noqa: E402
     IntensityScale, filtered_message, kept_points, label_columns, packed_palette, read_cloud)
 from ros_kd.nodes.latest import LatestOnly  # noqa: E402
 from ros_kd.nodes.legend import legend_message  # noqa: E402
-from ros_kd.nodes.segment_parameters import declare_parameters  # noqa: E402
+from ros_kd.nodes.segment_parameters import PARAMETERS, declare_parameters  # noqa: E402
 from ros_kd.nodes.segment_timing import Times  # noqa: E402
 from ros_kd.nodes.silence import explain_silence  # noqa: E402
 from ros_kd.nodes.spinning import Spinner  # noqa: E402
@@ -53,6 +53,13 @@ def test_a_list_may_be_empty_in_a_parameter_file(tmp_path, written):
         node.destroy_node()
     finally:
         context.try_shutdown()
+
+
+def test_the_shipped_parameters_are_the_defaults():
+    yaml = pytest.importorskip('yaml')
+    shipped = yaml.safe_load((ROOT / 'config/segment.yaml').read_text())['/**/segment']['ros__parameters']
+    assert {**shipped, 'drop_classes': list(shipped['drop_classes'])} == {
+        name: declared.default for name, declared in PARAMETERS.items()}
 
 
 def test_nodes_need_no_name_that_humble_lacks():
