@@ -12,14 +12,18 @@ T = TypeVar('T')
 
 
 class WeightCache(Generic[T]):
-    """Belongs to one layer. It notices new values by the tensor's version, and is left behind by copies and pickles."""
+    """Belongs to one layer and keeps only what is not being trained: freeze a network for speed (see students.folding).
+
+    It notices new values by the tensor's version, and is left behind by copies and pickles.
+    """
 
     def __init__(self) -> None:
         self._kept: tuple[tuple, Tensor, T] | None = None  # in one piece, for threads that share a layer
 
     def get(self, weight: Tensor, form: str, make: Callable[[], T]) -> T:
         """Return make(), or what it gave before for this weight in this form."""
-        if weight.is_inference():  # such a tensor does not say when it changes
+        trained = (weight if weight._base is None else weight._base).requires_grad
+        if trained or weight.is_inference():  # such tensors do not say when they change: fused optimisers leave no trace
             return make()
         key = (form, weight.data_ptr(), weight._version, weight.dtype, weight.device, weight.shape)
         kept = self._kept

@@ -157,7 +157,7 @@ def test_operators_keep_the_rules_of_torch_library():
 
 
 def test_weights_are_packed_once_until_they_change():
-    tensor, layer, linear = scan(), SubMConv3d(4, 8), Linear(4, 8)
+    tensor, layer, linear = scan(), SubMConv3d(4, 8).requires_grad_(False), Linear(4, 8).requires_grad_(False)
     backend = choose_backend(CPU, 'native')
     with torch.no_grad():
         for make in (lambda: layer(tensor).features, lambda: linear(tensor.features, backend)):
@@ -174,8 +174,29 @@ def test_weights_are_packed_once_until_they_change():
         assert copy.cache is not layer.cache and copy.cache._kept is None
 
 
+@pytest.mark.parametrize('kernel_size', [1, 3])
+def test_weights_that_are_trained_are_never_kept_since_fused_optimisers_leave_no_trace(kernel_size):
+    tensor, layer = scan(), SubMConv3d(4, 8, kernel_size)
+    linear = Linear(4, 8)
+    optimiser = torch.optim.SGD([*layer.parameters(), *linear.parameters()], 1.0, fused=True)
+
+    def outputs():
+        return layer(tensor).features, linear(tensor.features, tensor.geometry.backend)
+    for answer in (torch.no_grad, torch.inference_mode):
+        with answer():
+            before = outputs()
+        sum(part.square().mean() for part in outputs()).backward()
+        optimiser.step()
+        after = outputs()
+        with answer():
+            for old, new, now in zip(before, after, outputs()):
+                torch.testing.assert_close(now, new, rtol=1e-4, atol=1e-4)
+                assert not torch.allclose(now, old, rtol=1e-2, atol=1e-3)
+
+
 def test_weights_that_autocast_makes_anew_are_packed_anew():
-    tensor, layer, backend = scan(channels=16, edge=8), SubMConv3d(16, 16), choose_backend(CPU, 'native')
+    tensor, backend = scan(channels=16, edge=8), choose_backend(CPU, 'native')
+    layer = SubMConv3d(16, 16).requires_grad_(False)
     kernel_map = tensor.geometry.submanifold(1, 3)
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
         for _ in range(20):  # a weight in bfloat16 is freed after use, and the next one may get its memory
