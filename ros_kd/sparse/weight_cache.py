@@ -23,12 +23,12 @@ class WeightCache(Generic[T]):
     def get(self, weight: Tensor, form: str, make: Callable[[], T]) -> T:
         """Return make(), or what it gave before for this weight in this form."""
         trained = (weight if weight._base is None else weight._base).requires_grad
-        if trained or weight.is_inference():  # such tensors do not say when they change: fused optimisers leave no trace
+        if trained or weight.is_inference():  # they do not say when they change: fused optimisers leave no trace
             return make()
         key = (form, weight.data_ptr(), weight._version, weight.dtype, weight.device, weight.shape)
         kept = self._kept
         if kept is None or kept[0] != key:
-            # The weight is held on to: another one, such as the next of autocast's, could get the memory of a freed one.
+            # The weight is held on to: another one, such as the next of autocast's, could get a freed one's memory.
             kept = self._kept = key, weight.detach(), make()
         return kept[2]
 
