@@ -121,11 +121,16 @@ class Method(LightningModule):
             if confusion.total:
                 self.log(f'val/miou{suffix}', confusion.mean_iou, prog_bar=True, sync_dist=True)
                 self.log(f'val/accuracy{suffix}', confusion.accuracy, sync_dist=True)
+        if self.trainer.sanity_checking:
+            return
         calibrated = self._calibration.fit()
-        if calibrated is not None and not self.trainer.sanity_checking:
-            self.temperature = float(self.all_gather(torch.tensor(calibrated.temperature)).mean())
-            self.log('val/calibration_error', calibrated.after, sync_dist=True)
-            self.log('val/calibration_error_before', calibrated.before, sync_dist=True)
+        own = (0.0,) * 4 if calibrated is None else (1.0, calibrated.temperature, calibrated.after, calibrated.before)
+        # All processes take part, also those whose frames had nothing to calibrate on.
+        count, *sums = self.all_gather(torch.tensor(own, device=self.device)).reshape(-1, 4).sum(0).tolist()
+        if count:
+            self.temperature, after, before = (value / count for value in sums)
+            self.log('val/calibration_error', after)
+            self.log('val/calibration_error_before', before)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return AdamW and its one-cycle schedule over all steps of the training."""
