@@ -141,8 +141,9 @@ def _require_free(address: str, port: int) -> None:
         try:
             attempt.bind((address, port))
         except OSError as error:
-            raise OSError(f'cannot serve on {address} port {port}: {error.strerror}; the parameter "port" (view_port:= of the '
-                          'launch file) chooses another one (and the next, for the data), "address" another interface') from None
+            raise OSError(f'cannot serve on {address} port {port}: {error.strerror}; the parameter "port" (view_port:= '
+                          'of the launch file) chooses another one (and the next, for the data), "address" another '
+                          'interface') from None
 
 
 def _answers(address: str, port: int) -> bool:
