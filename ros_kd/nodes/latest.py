@@ -4,18 +4,22 @@
 
 from __future__ import annotations
 
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import Callable, Generic, TypeVar
 
 T = TypeVar('T')
 
 
 class LatestOnly(Generic[T]):
-    """A thread that handles the newest item put in; an item that a newer one overtakes is never handled."""
+    """A thread that handles the newest item put in; an item that a newer one overtakes is never handled.
+
+    at_rest: whoever holds it knows that no item is in work.
+    """
 
     def __init__(self, handle: Callable[[T], None], name: str) -> None:
         self._handle = handle
         self._changed = Condition()
+        self.at_rest = Lock()
         self._item: T | None = None
         self._running = True
         self._thread = Thread(target=self._run, name=name, daemon=True)
@@ -43,4 +47,5 @@ class LatestOnly(Generic[T]):
                 if not self._running:
                     return
                 item, self._item = self._item, None
-            self._handle(item)
+            with self.at_rest:
+                self._handle(item)

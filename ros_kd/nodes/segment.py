@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import nullcontext
 from threading import Event
 from time import perf_counter
 from typing import Sequence
@@ -175,8 +176,9 @@ class SegmentNode(LifecycleNode):
         if self._outputs is None:
             raise ValueError('the node is not configured: configuring loads the checkpoint')
         model.dropped(self.settings.drop_classes)
-        self._outputs.announce(model.taxonomy)
-        self._model = model
+        with self._worker.at_rest if self._worker else nullcontext():  # a cloud in work has the old one's class ids
+            self._outputs.announce(model.taxonomy)
+            self._model = model
 
     # ---- what the user gets to know
 

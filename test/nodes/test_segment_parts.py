@@ -106,6 +106,23 @@ def test_the_worker_handles_the_newest_item_and_stops_after_the_one_in_work():
     assert handled == [1, 4]
 
 
+def test_what_changes_for_the_next_item_waits_for_the_one_in_work():
+    started, go, handled = Event(), Event(), []
+
+    def handle(item):
+        started.set()
+        assert go.wait(20)
+        handled.append(item)
+
+    worker = LatestOnly(handle, 'worker')
+    worker.put(1)
+    assert started.wait(20) and not worker.at_rest.acquire(blocking=False)
+    go.set()
+    with worker.at_rest:
+        assert handled == [1]
+    worker.stop()
+
+
 def scan_with(largest, count=5):
     return Scan(0, np.zeros((count, 3), np.float32), np.linspace(0, largest, count, dtype=np.float32))
 
