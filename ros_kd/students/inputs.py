@@ -117,6 +117,8 @@ class InputSpec:
 
         backend: of the sparse convolutions, see ros_kd.sparse. Raises InputError for a missing column.
         """
+        if len(scans) > packing.MAX_BATCH:
+            raise ValueError(f'{len(scans)} scans at a time, expected at most {packing.MAX_BATCH}: use a smaller batch')
         for scan in scans:
             self.check(scan)
         point_scan = torch.cat([torch.full((len(scan),), i) for i, scan in enumerate(scans)] or

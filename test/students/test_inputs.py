@@ -84,3 +84,10 @@ def test_a_missing_column_is_refused_by_name_with_what_to_do():
 def test_a_wrong_input_specification_says_what_is_expected(options, text):
     with pytest.raises(ValueError, match=text):
         InputSpec(**options)
+
+
+def test_more_scans_than_keys_can_tell_apart_are_refused():
+    scans = [Scan(0, np.zeros((0, 3), np.float32), np.zeros(0, np.float32))] * 512
+    with pytest.raises(ValueError, match='512 scans at a time, expected at most 511: use a smaller batch'):
+        InputSpec().prepare(scans)
+    assert InputSpec().prepare(scans[1:]).tensor.batch_size == 511
