@@ -124,6 +124,6 @@ def read_rig(store: MessageStore, path: Path) -> layout.Rig:
     """Return the rig of a bag of pairs. Raises BagError for another bag, saying what it holds."""
     if len(store.stamps(layout.RIG)) == 0:
         topics = ', '.join(f'{topic} ({kind})' for topic, kind in sorted(store.types.items())) or 'nothing'
-        raise BagError(f'{path} is a bag without pairs; it holds {topics}. Play it and record pairs with '
-                       '`ros2 launch ros_kd record.launch.py`')
+        raise BagError(f'{path} is a bag without pairs; it holds {topics}. A raw bag of cameras and a LiDAR is paired '
+                       'when it is opened as a dataset, bag:PATH')
     return layout.Rig.from_json(codec.read(store.read(layout.RIG, 0), layout.STRING).data)
