@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
+import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -28,7 +29,7 @@ from visualization_msgs.msg import MarkerArray
 from ros_kd import clouds
 from ros_kd.label_sets import TAXONOMIES
 from ros_kd.nodes import messages
-from ros_kd.students.checkpoint import CheckpointInfo
+from ros_kd.students.checkpoint import CheckpointInfo, save_checkpoint
 from ros_kd.students.inputs import InputSpec
 from ros_kd.students.predictor import Predictor
 
@@ -39,6 +40,12 @@ INFO = CheckpointInfo('minkunet14', InputSpec(0.2, (-10, -10, -3), (10, 10, 3), 
                       TAXONOMIES['street-12'], 0.25)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 XYZI = [(name, '<f4') for name in ('x', 'y', 'z', 'intensity')]
+
+
+def checkpoint_at(path, info=INFO, seed=0):
+    """Write a student that has seen no scan and return its path."""
+    torch.manual_seed(seed)
+    return save_checkpoint(path, info.build(), info)
 
 
 class Segmenter:

@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make setup')
-torch = pytest.importorskip('torch')
+pytest.importorskip('torch')
 
 from sensor_msgs.msg import PointField  # noqa: E402
 from segmenter import (  # noqa: E402
-    ERROR, INFO, OK, WARN, XYZI, Segmenter, cloud, expected, random_points, segmenter, vehicle_on)
+    ERROR, INFO, OK, WARN, XYZI, Segmenter, checkpoint_at, cloud, expected, random_points, segmenter, vehicle_on)
 
 from ros_kd import clouds  # noqa: E402
 from ros_kd.nodes import messages  # noqa: E402
 from ros_kd.nodes.segment_model import find_checkpoint  # noqa: E402
-from ros_kd.students.checkpoint import save_checkpoint  # noqa: E402
 from ros_kd.taxonomy import Taxonomy  # noqa: E402
 
 DOMAIN = 61
@@ -27,8 +26,7 @@ DOMAIN = 61
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    torch.manual_seed(0)
-    return save_checkpoint(tmp_path_factory.mktemp('student') / 'student.safetensors', INFO.build(), INFO)
+    return checkpoint_at(tmp_path_factory.mktemp('student') / 'student.safetensors')
 
 
 @pytest.fixture(scope='module')

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make setup')
-torch = pytest.importorskip('torch')
+pytest.importorskip('torch')
 
 from lifecycle_msgs.msg import Transition  # noqa: E402
-from segmenter import INFO, OK, WARN, XYZI, cloud, expected, random_points, segmenter, vehicle_on  # noqa: E402
+from segmenter import (  # noqa: E402
+    INFO, OK, WARN, XYZI, checkpoint_at, cloud, expected, random_points, segmenter, vehicle_on)
 from sensor_msgs.msg import PointCloud2  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 from ros_kd import clouds  # noqa: E402
 from ros_kd.label_sets import TAXONOMIES  # noqa: E402
-from ros_kd.students.checkpoint import save_checkpoint  # noqa: E402
 
 LIFECYCLE_DOMAIN, RELOAD_DOMAIN, TWO_DOMAIN = 90, 92, 93
 OTHER = replace(INFO, taxonomy=TAXONOMIES['semantickitti-19'])
@@ -35,11 +35,6 @@ def slow(path):
     return load(path)
 predictor.load_checkpoint = slow
 """
-
-
-def checkpoint_at(path, info=INFO, seed=0):
-    torch.manual_seed(seed)
-    return save_checkpoint(path, info.build(), info)
 
 
 def threads_of(pid):

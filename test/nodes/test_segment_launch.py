@@ -15,15 +15,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make setup')
-torch = pytest.importorskip('torch')
+pytest.importorskip('torch')
 pytest.importorskip('launch_ros', reason='no launch_ros: source a distribution, or make setup')
 
 import rclpy  # noqa: E402
 from rclpy.context import Context  # noqa: E402
-from segmenter import INFO, ROOT, XYZI, Vehicle, cloud, random_points  # noqa: E402
+from segmenter import ROOT, XYZI, Vehicle, checkpoint_at, cloud, random_points  # noqa: E402
 
 from ros_kd import clouds  # noqa: E402
-from ros_kd.students.checkpoint import save_checkpoint  # noqa: E402
 
 DOMAIN = 64
 ROS2 = shutil.which('ros2', path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get('PATH', '')]))
@@ -48,8 +47,7 @@ def environment(tmp_path):
 
 @pytest.fixture
 def student(tmp_path):
-    torch.manual_seed(0)
-    return save_checkpoint(tmp_path / 'student.safetensors', INFO.build(), INFO)
+    return checkpoint_at(tmp_path / 'student.safetensors')
 
 
 def launch(environment, folder, *arguments):

@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make setup')
-torch = pytest.importorskip('torch')
+pytest.importorskip('torch')
 
 from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
 from segmenter import (  # noqa: E402
-    INFO, OK, STAMP, WARN, XYZI, cloud, expected, random_points, segmenter, vehicle_on)
+    INFO, OK, STAMP, WARN, XYZI, checkpoint_at, cloud, expected, random_points, segmenter, vehicle_on)
 from std_msgs.msg import Float64  # noqa: E402
 
 from ros_kd import clouds  # noqa: E402
 from ros_kd.nodes import messages  # noqa: E402
-from ros_kd.students.checkpoint import save_checkpoint  # noqa: E402
 
 DOMAIN = 62
 NUMBERS = itertools.count()
@@ -28,8 +27,7 @@ STAGES = ('decode', 'prepare', 'network', 'assign', 'encode', 'total')
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    torch.manual_seed(0)
-    return save_checkpoint(tmp_path_factory.mktemp('student') / 'student.safetensors', INFO.build(), INFO)
+    return checkpoint_at(tmp_path_factory.mktemp('student') / 'student.safetensors')
 
 
 @pytest.fixture(scope='module')

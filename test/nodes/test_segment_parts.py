@@ -85,7 +85,9 @@ run('segment')
     assert (end.returncode, end.stdout + end.stderr) == (130, '')
 
 
-def test_the_worker_handles_the_newest_item_and_stops_after_the_one_in_work():
+@pytest.fixture
+def held():
+    """Return a worker, when it has begun with an item, what lets it end, and the items that it has handled."""
     started, go, handled = Event(), Event(), []
 
     def handle(item):
@@ -94,6 +96,11 @@ def test_the_worker_handles_the_newest_item_and_stops_after_the_one_in_work():
         handled.append(item)
 
     worker = LatestOnly(handle, 'worker')
+    return worker, started, go, handled
+
+
+def test_the_worker_handles_the_newest_item_and_stops_after_the_one_in_work(held):
+    worker, started, go, handled = held
     assert worker.put(1)
     assert started.wait(20)
     assert [worker.put(2), worker.put(3), worker.put(4)] == [True, False, False]
@@ -106,15 +113,8 @@ def test_the_worker_handles_the_newest_item_and_stops_after_the_one_in_work():
     assert handled == [1, 4]
 
 
-def test_what_changes_for_the_next_item_waits_for_the_one_in_work():
-    started, go, handled = Event(), Event(), []
-
-    def handle(item):
-        started.set()
-        assert go.wait(20)
-        handled.append(item)
-
-    worker = LatestOnly(handle, 'worker')
+def test_what_changes_for_the_next_item_waits_for_the_one_in_work(held):
+    worker, started, go, handled = held
     worker.put(1)
     assert started.wait(20) and not worker.at_rest.acquire(blocking=False)
     go.set()

@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='no ROS 2: source a distribution, or make setup')
-torch = pytest.importorskip('torch')
+pytest.importorskip('torch')
 
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from segmenter import (  # noqa: E402
-    ERROR, INFO, OK, WARN, XYZI, cloud, random_points, segmenter, stranger_on, vehicle_on)
+    ERROR, OK, WARN, XYZI, checkpoint_at, cloud, random_points, segmenter, stranger_on, vehicle_on)
 from sensor_msgs.msg import PointCloud2  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from ros_kd import clouds  # noqa: E402
 from ros_kd.nodes import messages  # noqa: E402
-from ros_kd.students.checkpoint import save_checkpoint  # noqa: E402
 
 DOMAIN, QOS_DOMAIN, CLOCK_DOMAIN, ERROR_DOMAIN = 94, 95, 97, 98
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -38,8 +37,7 @@ Predictor.predict = failing
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    torch.manual_seed(0)
-    return save_checkpoint(tmp_path_factory.mktemp('student') / 'student.safetensors', INFO.build(), INFO)
+    return checkpoint_at(tmp_path_factory.mktemp('student') / 'student.safetensors')
 
 
 @pytest.fixture(scope='module')
