@@ -180,6 +180,7 @@ def test_a_second_segmenter_of_the_same_name_is_told(tmp_path):
                                                       'input_timeout:=0.0'):
         vehicle.wait_for(lambda: vehicle.told(OK), 'diagnostics')
         with segmenter(second, TWO_DOMAIN, f'checkpoint:={checkpoint}', 'input_timeout:=0.0') as node:
-            vehicle.wait_for(lambda: vehicle.told(WARN, '/segment/points has 2 publishers (segment, segment)'), 'warning')
+            vehicle.wait_for(lambda: vehicle.told(WARN, '/segment/points has 2 publishers (segment, segment)'),
+                             'warning')
             vehicle.wait_for(lambda: 'end the other segmenter' in node.log, 'line in the log')
         vehicle.wait_for(lambda: vehicle.told(OK), 'recovery')
