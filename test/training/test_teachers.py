@@ -17,7 +17,8 @@ from ros_kd.images import ImageFile, RawPixels
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.projection import project
 from ros_kd.scores import Confusion
-from training.targets import LabelTargets, Projecting, TeacherTargets, fold, truth
+from training.projected import ClassTargets, Projecting
+from training.targets import LabelTargets, fold, truth
 from training.teachers.files import FeatureFiles, LabelFiles
 from training.teachers.frame_labels import FrameLabels
 
@@ -35,7 +36,7 @@ def test_probabilities_are_summed_over_the_classes_that_map_to_one():
 
 def test_points_learn_the_class_of_their_pixel_and_unseen_points_nothing():
     frame = street()
-    targets = TeacherTargets(FrameLabels('cityscapes'), STREET, Projecting(occlusion=None))(frame)
+    targets = ClassTargets(FrameLabels('cityscapes'), STREET, Projecting(occlusion=None))(frame)
     seen = project(frame.points, frame.views[0], None)
     assert np.array_equal(targets.index, seen.index)
     hard = targets.hard(len(frame.scan))
@@ -48,7 +49,7 @@ def test_a_point_in_the_sky_is_left_out_and_half_a_sky_halves_the_weight():
     labels = np.full((60, 80), SKY, np.uint8)
     labels[:, ::2] = ROAD
     view = replace(frame.views[0], label_pixels=RawPixels(labels))
-    make = TeacherTargets(FrameLabels('cityscapes'), STREET, Projecting(None, mapped=0.25))
+    make = ClassTargets(FrameLabels('cityscapes'), STREET, Projecting(None, mapped=0.25))
     targets = make(replace(frame, views=(view,)))
     seen = project(frame.points, view, None)
     share = 1 - np.abs(seen.uv[:, 0] - 2 * np.rint(seen.uv[:, 0] / 2))  # of the even column beside the point
@@ -61,7 +62,7 @@ def test_a_point_in_the_sky_is_left_out_and_half_a_sky_halves_the_weight():
 def test_two_cameras_are_averaged():
     frame = street()
     second = replace(frame.views[0], name='second', label_pixels=RawPixels(np.full((60, 80), BUILDING, np.uint8)))
-    targets = TeacherTargets(FrameLabels('cityscapes'), STREET, Projecting(None))(
+    targets = ClassTargets(FrameLabels('cityscapes'), STREET, Projecting(None))(
         replace(frame, views=(frame.views[0], second)))
     low = frame.points[targets.index, 2] < 0
     assert np.allclose(targets.values[low][:, [0, 3]], 0.5)
@@ -71,7 +72,7 @@ def test_unsure_answers_teach_nothing():
     frame = street()
     second = replace(frame.views[0], label_pixels=RawPixels(np.full((60, 80), BUILDING, np.uint8)))
     both = replace(frame, views=(frame.views[0], second))
-    targets = TeacherTargets(FrameLabels('cityscapes'), STREET, Projecting(None, confidence=0.8))(both)
+    targets = ClassTargets(FrameLabels('cityscapes'), STREET, Projecting(None, confidence=0.8))(both)
     assert len(targets) and (frame.points[targets.index, 2] > 0).all()
 
 
@@ -79,7 +80,7 @@ def test_what_was_ahead_before_teaches_what_is_beside_now_unless_it_moves():
     before, turned = street(points=3000), np.diag([-1.0, -1, 1, 1])
     now = PairedFrame(replace(before.scan, points=before.points @ turned[:3, :3].astype(np.float32)), (), 'now', turned)
     before = replace(before, world_from_lidar=np.eye(4))
-    make = TeacherTargets(FrameLabels('cityscapes'), STREET)
+    make = ClassTargets(FrameLabels('cityscapes'), STREET)
     targets = make(now, [before])
     direct = make(before)
     assert len(targets) > 0.9 * len(direct)
@@ -91,7 +92,7 @@ def test_what_was_ahead_before_teaches_what_is_beside_now_unless_it_moves():
 
 def test_a_point_that_the_other_scan_does_not_confirm_is_not_taught():
     before = replace(street(points=3000), world_from_lidar=np.eye(4))
-    make = TeacherTargets(FrameLabels('cityscapes'), STREET)
+    make = ClassTargets(FrameLabels('cityscapes'), STREET)
     nearer = replace(before, scan=replace(before.scan, points=before.points * np.float32(0.2)), views=())
     assert len(make(before)) > 300
     assert len(make(nearer, [before])) == 0
@@ -173,7 +174,7 @@ def test_a_real_network_is_right_at_most_points_of_a_real_scan(real_data, kind):
     frame = open_dataset(f'semantickitti:{real_data}/semantickitti?sequences=00')[0]
     confusion = Confusion.empty(12)
     expected = truth(frame, STREET)
-    targets = TeacherTargets(teacher, STREET)(frame)
+    targets = ClassTargets(teacher, STREET)(frame)
     confusion.add(expected[targets.index], targets.values.argmax(1))
     assert confusion.total > 15000
     assert confusion.accuracy > 0.7  # 0.72 measured; a pixel grid that is off by a few cells loses this

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,8 @@ from ros_kd.frames import CameraView
 from ros_kd.images import ImageFile
 from ros_kd.label_sets import get_taxonomy
 from training.sampling import Grid, bilinear, bilinear_votes
-from training.teachers import Teacher
+from training.teachers import FeatureTeacher, Teacher
+from training.teachers.classifier import Classifier
 
 
 def answer_for(view: CameraView, folder: Path, suffix: str) -> Path:
@@ -74,33 +73,7 @@ class LabelFiles(_OnDisk):
         return bilinear_votes(labels, uv, len(self.taxonomy))
 
 
-@dataclass(frozen=True, eq=False)
-class Classifier:
-    """The last, linear layer of a network: logits = weight f + bias; weight float32 [K, D], bias float32 [K]."""
-
-    weight: np.ndarray
-    bias: np.ndarray
-
-    @classmethod
-    @lru_cache(4)
-    def load(cls, path: Path) -> Classifier:
-        """Read "weight" and "bias" of an npz file. Raises ValueError naming the file and what it lacks."""
-        if not path.is_file():
-            raise ValueError(f'no classifier at {path}: expected an npz with "weight" [K, D] and "bias" [K]')
-        with np.load(path, allow_pickle=False) as data:
-            if not {'weight', 'bias'} <= set(data.files):
-                raise ValueError(f'{path} has {data.files}, expected "weight" [K, D] and "bias" [K]')
-            return cls(data['weight'].astype(np.float32), data['bias'].astype(np.float32))
-
-    def probabilities(self, features: np.ndarray, temperature: float) -> np.ndarray:
-        """Return the softmax over the K classes, float32 [M, K], of features [M, D]."""
-        logits = (features @ self.weight.T + self.bias) / np.float32(temperature)
-        logits -= logits.max(1, keepdims=True)
-        np.exp(logits, out=logits)
-        return logits / logits.sum(1, keepdims=True)
-
-
-class FeatureFiles(_OnDisk):
+class FeatureFiles(_OnDisk, FeatureTeacher):
     """One feature map (npz, "features" float16 [D, h, w]) for each image, and the network's linear classifier.
 
     folder: holds features/ and classifier.npz. taxonomy: its classes are the classifier's first rows; further rows
@@ -130,22 +103,19 @@ class FeatureFiles(_OnDisk):
                              f'{len(self.taxonomy)}')
         return classifier
 
+    @property
+    def width(self) -> int:
+        """See FeatureTeacher."""
+        return self.classifier.weight.shape[1]
+
     def features(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
         """Return the network's features float32 [M, D] at pixels uv [M, 2]."""
         path = answer_for(view, self.folder / 'features', '.npz')
         with np.load(path, allow_pickle=False) as data:
             features = data['features'].astype(np.float32)
-        width = self.classifier.weight.shape[1]
+        width = self.width
         if features.ndim != 3 or len(features) != width:
             raise ValueError(f'{path} has features of shape {features.shape}, expected [{width}, h, w] as '
                              'classifier.npz needs')
         size = (features.shape[2], features.shape[1])
         return bilinear(features, uv, Grid.covering(size, (view.camera.width, view.camera.height), self.shift))
-
-    def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
-        """Return the softmax of the classifier at the pixels; see Teacher.
-
-        Features are interpolated before the softmax, as the network itself enlarges its logits.
-        """
-        probabilities = self.classifier.probabilities(self.features(view, uv), self.temperature)
-        return np.ascontiguousarray(probabilities[:, :len(self.taxonomy)])
