@@ -11,17 +11,19 @@ import numpy as np
 
 from ros_kd.extrinsics import apply
 from ros_kd.frames import PairedFrame, Scan
-from training.targets import Targets
+from training.images.looking import Look
+from training.targets import Knowledge, Targets, join_targets
 
 _COLUMNS = ('intensity', 'time', 'ring', 'label')
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A frame and what is known of its points."""
+    """A frame, what is known of its points, and what its cameras see."""
 
     frame: PairedFrame
-    targets: Targets
+    known: Knowledge
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Augmentation:
         if self.intensity and intensity is not None:
             intensity = np.clip(intensity * np.float32(random.uniform(1 - self.intensity, 1 + self.intensity)), 0, 1)
         frame = replace(sample.frame, scan=replace(scan, points=points, intensity=intensity))
-        return Sample(frame, sample.targets)
+        return Sample(frame, sample.known)
 
 
 def _turn(angle: float) -> np.ndarray:
@@ -98,24 +100,28 @@ def moved(sample: Sample, transform: np.ndarray) -> Sample:
     views = tuple(replace(view, lidar_to_camera=view.lidar_to_camera @ inverse) for view in frame.views)
     pose = None if frame.world_from_lidar is None else frame.world_from_lidar @ inverse
     scan = replace(frame.scan, points=apply(transform, frame.points))
-    return Sample(replace(frame, scan=scan, views=views, world_from_lidar=pose), sample.targets)
+    return Sample(replace(frame, scan=scan, views=views, world_from_lidar=pose), sample.known)
 
 
 def keep(sample: Sample, kept: np.ndarray) -> Sample:
     """Return the sample with the points bool [N] only."""
-    scan, targets = sample.frame.scan, sample.targets
+    scan = sample.frame.scan
     columns = {name: None if getattr(scan, name) is None else getattr(scan, name)[kept] for name in _COLUMNS}
     new_row = np.cumsum(kept) - 1
-    known = kept[targets.index]
+
+    def left(targets: Targets) -> Targets:
+        rows = kept[targets.index]
+        return targets.at(rows, new_row[targets.index[rows]])
+
     return Sample(replace(sample.frame, scan=replace(scan, points=scan.points[kept], **columns)),
-                  Targets(new_row[targets.index[known]], targets.values[known], targets.weight[known]))
+                  sample.known.map(left))
 
 
 def cut(sample: Sample, sector: float) -> Sample:
     """Return the `sector` degrees around the middle direction of the labelled points, turned to face +x."""
     points = sample.frame.points
     azimuth = np.arctan2(points[:, 1], points[:, 0])
-    labelled = azimuth[sample.targets.index]
+    labelled = azimuth[sample.known.direction.index]
     middle = float(np.arctan2(np.sin(labelled).sum(), np.cos(labelled).sum())) if len(labelled) else 0.0
     away = np.abs((azimuth - middle + np.pi) % (2 * np.pi) - np.pi)
     transform = np.eye(4)
@@ -145,9 +151,8 @@ def join(samples: list[Sample]) -> Sample:
         together['label'] = None
     scan = Scan(scans[0].stamp, np.concatenate([scan.points for scan in scans]), **together,
                 taxonomy=scans[0].taxonomy if together['label'] is not None else None, frame_id=scans[0].frame_id)
-    starts = np.cumsum([0] + [len(scan) for scan in scans[:-1]])
-    targets = [sample.targets for sample in samples]
-    joined = Targets(np.concatenate([target.index + start for target, start in zip(targets, starts)]),
-                     np.concatenate([target.values for target in targets]),
-                     np.concatenate([target.weight for target in targets]))
-    return Sample(PairedFrame(scan, (), '+'.join(sample.frame.key for sample in samples)), joined)
+    points = [len(scan) for scan in scans]
+    known = {name: None if getattr(samples[0].known, name) is None else
+             join_targets([getattr(sample.known, name) for sample in samples], points)
+             for name in vars(samples[0].known)}
+    return Sample(PairedFrame(scan, (), '+'.join(sample.frame.key for sample in samples)), Knowledge(**known))

@@ -56,7 +56,8 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         """Log to, and save in, the run's folder."""
         config = self.config_init[self.subcommand]
-        callbacks = [*(config.trainer.callbacks or []), *_callbacks(self.run_folder, bool(config.data.val))]
+        monitor = self.model.monitor if config.data.val else None
+        callbacks = [*(config.trainer.callbacks or []), *_callbacks(self.run_folder, monitor)]
         quiet = self.subcommand != 'fit' or bool(config.trainer.fast_dev_run)
         if not sys.stdout.isatty():  # a bar would be one endless line; see ProgressLines
             config.trainer.enable_progress_bar = False
@@ -102,11 +103,10 @@ def _loggers(folder: Path) -> list[Logger]:
     return [csv, TensorBoardLogger(folder, 'logs', version=csv.version)]
 
 
-def _callbacks(run_folder: Path, validated: bool) -> list:
+def _callbacks(run_folder: Path, monitor: str | None) -> list:
     # An interrupted training saves too, so that Ctrl-C loses nothing.
-    keep = ModelCheckpoint(run_folder / CHECKPOINTS, 'best' if validated else 'final',
-                           monitor='val/miou' if validated else None, mode='max', save_last=True,
-                           save_on_exception=True, enable_version_counter=False)
+    keep = ModelCheckpoint(run_folder / CHECKPOINTS, 'best' if monitor else 'final', monitor=monitor, mode='max',
+                           save_last=True, save_on_exception=True, enable_version_counter=False)
     shown = [] if sys.stdout.isatty() else [ProgressLines()]
     return [keep, LearningRateMonitor('step'), *shown]
 

@@ -13,7 +13,7 @@ import numpy as np
 from ros_kd.frames import PairedFrame
 from ros_kd.students.predictor import Prediction, Predictor
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.targets import Projecting, TeacherTargets
+from training.projected import ClassTargets, Projecting
 from training.teachers import Teacher
 
 
@@ -61,7 +61,7 @@ class ProjectedTeacher:
     """A teacher, at the points that the cameras see; all others get no label and are left out of its scores."""
 
     def __init__(self, teacher: Teacher, taxonomy: Taxonomy, projecting: Projecting = Projecting()) -> None:
-        self.targets = TeacherTargets(teacher, taxonomy, projecting)
+        self.targets = ClassTargets(teacher, taxonomy, projecting)
         self.taxonomy = taxonomy
         self.name = f'teacher, {teacher.identity}'
 

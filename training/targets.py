@@ -1,39 +1,45 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the points of a frame should be called, computed once for each frame."""
+"""What is known of the points of a frame, computed once for each frame: 3D labels, a teacher's classes and features."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, Sequence
+from dataclasses import dataclass, replace
+from typing import Callable, Protocol, Sequence
 
 import numpy as np
 
-from ros_kd import extrinsics
-from ros_kd.frames import CameraView, PairedFrame
-from ros_kd.projection import OcclusionFilter, Projection, project, project_all
+from ros_kd.frames import PairedFrame
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.teachers import Teacher
-
-MOVABLE = frozenset('person pedestrian rider car truck bus train trailer two-wheeler bicycle motorcycle bicyclist '
-                    'motorcyclist other-vehicle construction_vehicle'.split())
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
     """What is known of some points of a scan.
 
-    index: int64 [M], rows of the scan, rising. values: float16 [M, D], what the method learns (class probabilities, or
-    features). weight: float32 [M], how much each counts, 0..1.
+    index: int64 [M], rows of the scan, rising. values: float16 [M, D], what is learnt (class probabilities, or
+    features). weight: float32 [M], how much each counts, 0..1. group: int32 [M], the superpixel of each point, unique
+    within the frame, or None.
     """
 
     index: np.ndarray
     values: np.ndarray
     weight: np.ndarray
+    group: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @classmethod
+    def none(cls, width: int) -> Targets:
+        """Return the targets of a scan of which nothing is known; width: D."""
+        return cls(np.empty(0, np.int64), np.empty((0, width), np.float16), np.empty(0, np.float32))
+
+    def at(self, rows: np.ndarray, index: np.ndarray) -> Targets:
+        """Return those targets that bool [M] `rows` chooses, as rows int64 [M'] `index` of another scan."""
+        group = None if self.group is None else self.group[rows]
+        return Targets(index, self.values[rows], self.weight[rows], group)
 
     def hard(self, points: int) -> np.ndarray:
         """Return uint8 [points], the likeliest class, IGNORE for points of which nothing is known."""
@@ -43,11 +49,58 @@ class Targets:
 
 
 class TargetMaker(Protocol):
-    """Computes the targets of a frame. identity: a text that changes whenever the targets would."""
+    """Computes the targets of a frame from it and from frames of other moments. identity: a text that changes whenever
+    the targets would. width: D of their values."""
 
     identity: str
+    width: int
 
     def __call__(self, frame: PairedFrame, others: Sequence[PairedFrame] = ()) -> Targets: ...
+
+
+@dataclass(frozen=True)
+class Makers:
+    """What a method wants to know of frames: makers of the fields of Knowledge, None for what it does not ask."""
+
+    labels: TargetMaker | None = None
+    classes: TargetMaker | None = None
+    features: TargetMaker | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """What is known of a scan. labels: from people, one-hot. classes: a teacher's probabilities. features: its features.
+
+    None where the method did not ask; without rows where nothing is known.
+    """
+
+    labels: Targets | None = None
+    classes: Targets | None = None
+    features: Targets | None = None
+
+    def map(self, change: Callable[[Targets], Targets]) -> Knowledge:
+        """Return all of it changed."""
+        return replace(self, **{name: change(targets) for name, targets in vars(self).items() if targets is not None})
+
+    @property
+    def direction(self) -> Targets:
+        """The targets that tell where a camera looks: a teacher's if there are any. Raises ValueError without any."""
+        for targets in (self.classes, self.features, self.labels):
+            if targets is not None:
+                return targets
+        raise ValueError('nothing is known of this scan: the method asks for no targets')
+
+
+def join_targets(parts: Sequence[Targets], points: Sequence[int]) -> Targets:
+    """Return the targets of scans one after the other, of `points` points each; superpixels stay apart."""
+    starts = np.cumsum([0, *points[:-1]])
+    grouped = all(part.group is not None for part in parts)
+    sizes = [int(part.group.max(initial=-1)) + 1 if grouped else 0 for part in parts]
+    group = np.concatenate([part.group + start for part, start in zip(parts, np.cumsum([0, *sizes[:-1]]))]
+                           ).astype(np.int32) if grouped else None
+    return Targets(np.concatenate([part.index + start for part, start in zip(parts, starts)]),
+                   np.concatenate([part.values for part in parts]), np.concatenate([part.weight for part in parts]),
+                   group)
 
 
 def fold(source: Taxonomy, target: Taxonomy) -> np.ndarray:
@@ -62,106 +115,11 @@ def fold(source: Taxonomy, target: Taxonomy) -> np.ndarray:
     return matrix
 
 
-@dataclass(frozen=True)
-class Projecting:
-    """How images are looked up.
-
-    occlusion: hide points behind nearer ones; None trusts every pixel. confidence: the least probability of the
-    likeliest class, 0..1; points below it are left out. mapped: the least mass that must map to the student's classes
-    (a point that the teacher calls sky is left out).
-    """
-
-    occlusion: OcclusionFilter | None = OcclusionFilter()
-    confidence: float = 0.0
-    mapped: float = 0.5
-
-
-class TeacherTargets:
-    """Soft labels from a teacher's answers at the pixels of the points, averaged over the cameras that see a point.
-
-    values: float16 [M, len(taxonomy)], sums of 1; weight: the mass of the teacher's answer that maps to the taxonomy.
-    """
-
-    def __init__(self, teacher: Teacher, taxonomy: Taxonomy, projecting: Projecting = Projecting()) -> None:
-        self.teacher, self.taxonomy, self.projecting = teacher, taxonomy, projecting
-        self.fold = fold(teacher.taxonomy, taxonomy)
-        self.movable = np.array([name in MOVABLE for name in taxonomy.names])
-        self.identity = f'{teacher.identity} -> {taxonomy.name} {projecting}'
-
-    def __call__(self, frame: PairedFrame, others: Sequence[PairedFrame] = ()) -> Targets:
-        """Return the targets of the points that a camera of the frame sees, or else one of `others`.
-
-        others: frames of the same drive with poses; what they say of classes that move is not trusted.
-        """
-        mass, count = self._mass(frame.points, frame.views)
-        if others:
-            unseen = np.nonzero(count == 0)[0]
-            mass[unseen], count[unseen] = self._from_others(frame, unseen, others)
-        index = np.nonzero(count)[0]
-        mass = mass[index] / count[index, None]
-        weight = mass.sum(1)
-        sure = mass.max(1, initial=0) >= self.projecting.confidence * weight
-        kept = (weight >= max(self.projecting.mapped, 1e-3)) & sure
-        values = mass[kept] / weight[kept, None]
-        return Targets(index[kept], values.astype(np.float16), np.minimum(weight[kept], 1))
-
-    def _mass(self, points: np.ndarray, views: Sequence[CameraView]) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of probabilities float32 [N, C] and numbers of views int32 [N] for points in the LiDAR frame."""
-        mass = np.zeros((len(points), len(self.taxonomy)), np.float32)
-        count = np.zeros(len(points), np.int32)
-        for view, seen in zip(views, project_all(points, views, self.projecting.occlusion)):
-            if len(seen.index):
-                mass[seen.index] += self.teacher.probabilities(view, seen.uv) @ self.fold
-                count[seen.index] += 1
-        return mass, count
-
-    def _from_others(self, frame: PairedFrame, rows: np.ndarray,
-                     others: Sequence[PairedFrame]) -> tuple[np.ndarray, np.ndarray]:
-        """Sums and numbers for `rows` of the frame's points from the views of other moments."""
-        mass = np.zeros((len(rows), len(self.taxonomy)), np.float32)
-        count = np.zeros(len(rows), np.int32)
-        for other in others:
-            if frame.world_from_lidar is None or other.world_from_lidar is None:
-                continue
-            other_from_lidar = extrinsics.invert(other.world_from_lidar) @ frame.world_from_lidar
-            points = extrinsics.apply(other_from_lidar, frame.points[rows])
-            for view in other.views:
-                seen = _confirmed(points, other, view)
-                if len(seen.index) == 0:
-                    continue
-                found = self.teacher.probabilities(view, seen.uv) @ self.fold
-                still = ~self.movable[found.argmax(1)]
-                mass[seen.index[still]] += found[still]
-                count[seen.index[still]] += 1
-        return mass, count
-
-
-def _confirmed(points: np.ndarray, other: PairedFrame, view: CameraView) -> Projection:
-    """Project points [N, 3] (LiDAR frame of `other`) where the scan of `other` measured about the same depth.
-
-    A point that is hidden there, or whose object has moved, is not confirmed.
-    """
-    window = OcclusionFilter()
-    there = project(other.points, view, window)
-    here = project(points, view, None)
-    columns = view.camera.width // window.cell + 2
-
-    def cells(uv: np.ndarray) -> np.ndarray:
-        cell = ((uv + 0.5) // window.cell).astype(np.int64)
-        return cell[:, 1] * columns + cell[:, 0]
-
-    nearest = np.full(columns * (view.camera.height // window.cell + 2), np.inf, np.float32)
-    np.minimum.at(nearest, cells(there.uv), there.depth)
-    depth = nearest[cells(here.uv)]
-    agree = np.abs(here.depth - depth) < window.relative * here.depth + window.absolute
-    return Projection(here.index[agree], here.uv[agree], here.depth[agree])
-
-
 class LabelTargets:
     """Hard labels from the 3D labels of the scan: values are one-hot, every labelled point weighs 1."""
 
     def __init__(self, taxonomy: Taxonomy) -> None:
-        self.taxonomy = taxonomy
+        self.taxonomy, self.width = taxonomy, len(taxonomy)
         self.identity = f'3D labels -> {taxonomy.name}'
 
     def __call__(self, frame: PairedFrame, others: Sequence[PairedFrame] = ()) -> Targets:

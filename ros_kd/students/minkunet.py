@@ -70,6 +70,10 @@ class MinkUNet(nn.Module):
             outputs.append(current)
         return tuple(outputs)
 
+    def features_of(self, levels: tuple[SparseTensor, ...], batch: VoxelBatch) -> Tensor:
+        """Return `features` [V, channels] of the `levels` of a batch."""
+        return levels[-1].features
+
     def features(self, batch: VoxelBatch) -> Tensor:
         """Return the features [V, channels] that the head classifies, one row for each voxel of the batch."""
         return self.levels(batch)[-1].features

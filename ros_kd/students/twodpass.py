@@ -87,6 +87,11 @@ class TwoDPass(nn.Module):
         """Return the point features of each scale on its voxels, finest first."""
         return self._levels(batch, self._groups(batch))
 
+    def features_of(self, levels: tuple[SparseTensor, ...], batch: VoxelBatch) -> Tensor:
+        """Return `features` [V, channels] of the `levels` of a batch."""
+        groups = self._groups(batch)
+        return self._joined(levels, groups)[groups[1].index]
+
     def features(self, batch: VoxelBatch) -> Tensor:
         """Return the features [V, channels] that the head classifies, one row for each voxel of the batch."""
         groups = self._groups(batch)

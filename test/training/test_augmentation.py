@@ -13,7 +13,8 @@ from streets import street
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.projection import project
 from training.augmentation import Augmentation, Sample, collage, cut, join
-from training.targets import LabelTargets, Projecting, TeacherTargets
+from training.projected import ClassTargets, Projecting
+from training.targets import Knowledge, LabelTargets
 from training.teachers.frame_labels import FrameLabels
 
 STREET = get_taxonomy('street-12')
@@ -21,19 +22,19 @@ STREET = get_taxonomy('street-12')
 
 def _sample(seed: int = 0) -> Sample:
     frame = street(seed)
-    return Sample(frame, LabelTargets(STREET)(frame))
+    return Sample(frame, Knowledge(LabelTargets(STREET)(frame)))
 
 
 def _agrees(sample: Sample) -> bool:
     """The targets of a labelled sample still are the labels of its points."""
-    label = sample.targets.hard(len(sample.frame.scan))
-    return np.array_equal(label[sample.targets.index], sample.frame.scan.label[sample.targets.index])
+    label = sample.known.labels.hard(len(sample.frame.scan))
+    return np.array_equal(label[sample.known.labels.index], sample.frame.scan.label[sample.known.labels.index])
 
 
 def test_targets_stay_with_their_points_through_all_changes():
     augmented = Augmentation(dropout=0.5, noise=0.01)([_sample()], np.random.default_rng(0))
     assert 250 < len(augmented.frame.scan) < 600
-    assert len(augmented.targets) == len(augmented.frame.scan)
+    assert len(augmented.known.labels) == len(augmented.frame.scan)
     assert _agrees(augmented)
 
 
@@ -67,29 +68,29 @@ def test_the_same_generator_draws_the_same():
 
 
 def test_four_forward_views_make_a_scan_that_is_labelled_all_around():
-    make = TeacherTargets(FrameLabels('cityscapes'), STREET, Projecting(None))
-    samples = [Sample(frame, make(frame)) for frame in map(street, range(4))]
+    make = ClassTargets(FrameLabels('cityscapes'), STREET, Projecting(None))
+    samples = [Sample(frame, Knowledge(make(frame))) for frame in map(street, range(4))]
     one = samples[0]
-    assert np.abs(np.degrees(np.arctan2(*one.frame.points[one.targets.index, 1::-1].T))).max() < 45
+    assert np.abs(np.degrees(np.arctan2(*one.frame.points[one.known.labels.index, 1::-1].T))).max() < 45
     together = Augmentation(sector=90, dropout=0)(samples, np.random.default_rng(0))
-    azimuth = np.arctan2(*together.frame.points[together.targets.index, 1::-1].T)
+    azimuth = np.arctan2(*together.frame.points[together.known.labels.index, 1::-1].T)
     assert np.histogram(azimuth, 8, (-np.pi, np.pi))[0].min() > 5
-    assert len(together.targets) == sum(len(sample.targets) for sample in samples)
+    assert len(together.known.labels) == sum(len(sample.known.labels) for sample in samples)
     assert together.frame.views == ()
     assert _agrees(together)
 
 
 def test_a_cut_sector_faces_forward():
     sample = _sample()
-    behind = replace(sample.targets, index=np.nonzero(sample.frame.points[:, 0] < -8)[0])
-    behind = replace(behind, values=sample.targets.values[behind.index], weight=sample.targets.weight[behind.index])
-    part = cut(Sample(sample.frame, behind), 60)
+    behind = replace(sample.known.labels, index=np.nonzero(sample.frame.points[:, 0] < -8)[0])
+    behind = replace(behind, values=sample.known.labels.values[behind.index], weight=sample.known.labels.weight[behind.index])
+    part = cut(Sample(sample.frame, Knowledge(behind)), 60)
     assert np.abs(np.degrees(np.arctan2(*part.frame.points[:, 1::-1].T))).max() <= 30.01
 
 
 def test_joined_scans_drop_columns_that_one_lacks():
     bare = replace(street(1), scan=replace(street(1).scan, intensity=None))
-    joined = join([_sample(0), Sample(bare, LabelTargets(STREET)(bare))])
+    joined = join([_sample(0), Sample(bare, Knowledge(LabelTargets(STREET)(bare)))])
     assert joined.frame.scan.intensity is None and len(joined.frame.scan) == 1200
     assert _agrees(joined)
 

@@ -21,9 +21,11 @@ from ros_kd.students.predictor import Predictor
 from ros_kd.students.presets import PRESETS, StudentSpec
 from training.__main__ import main
 from training.cli import without_folders
-from training.data import Batch, PreparedFrames, under
+from training.batches import Batch, PointTargets
+from training.data import under
 from training.methods.soft_labels import SoftLabels, balance, soft_cross_entropy
-from training.targets import Targets
+from training.prepared import PreparedFrames
+from training.targets import Makers, Targets
 
 ROOT = Path(__file__).parents[2]
 
@@ -171,15 +173,15 @@ def test_targets_are_made_once_and_found_again_on_disk(tmp_path):
     frames, asked = [street(0), street(1)], []
 
     class Maker:
-        identity = 'counted'
+        identity, width = 'counted', 12
 
         def __call__(self, frame, others=()):
             asked.append(frame.key)
             return Targets(np.array([3]), np.ones((1, 12), np.float16), np.ones(1, np.float32))
 
     for _ in range(2):
-        prepared = PreparedFrames([('streets', frames)], Maker(), cache=tmp_path)
-        assert [prepared[i].targets.index.tolist() for i in (0, 1, 0)] == [[3], [3], [3]]
+        prepared = PreparedFrames([('streets', frames)], Makers(classes=Maker()), cache=tmp_path)
+        assert [prepared[i].known.classes.index.tolist() for i in (0, 1, 0)] == [[3], [3], [3]]
     assert asked == ['street0', 'street1']
     assert prepared[0].frame.views == ()
 
@@ -201,9 +203,9 @@ def test_rare_classes_weigh_more_and_the_mean_is_kept():
 def test_a_scan_without_points_in_range_is_validated_as_unanswered():
     frame, method = street(77), SoftLabels('street-12')
     empty = replace(frame, scan=replace(frame.scan, points=np.full_like(frame.scan.points, np.nan)))
+    targets = PointTargets(torch.arange(5), torch.eye(len(method.taxonomy))[:5], torch.ones(5))
     method.on_validation_epoch_start()
     with torch.inference_mode():
-        method.eval().validation_step(Batch((empty,), torch.arange(5), torch.eye(len(method.taxonomy))[:5],
-                                            torch.ones(5)), 0)
+        method.eval().validation_step(Batch((empty,), classes=targets), 0)
     counts = method._confusions[''].counts
     assert counts.sum() == counts[:, -1].sum() == 5 and method._calibration.fit() is None

@@ -16,64 +16,92 @@ from torch import Tensor
 
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.scores import Confusion
-from ros_kd.students import build_student
-from ros_kd.students.presets import StudentSpec, student_spec
+from ros_kd.sparse import SparseTensor
+from ros_kd.students.presets import StudentSpec
 from ros_kd.students.voxels import VoxelBatch
+from training.batches import Batch
 from training.calibration import TemperatureFit
-from training.data import Batch
-from training.targets import TargetMaker, truth
+from training.images.looking import Looking
+from training.starting import starting_student
+from training.targets import Makers, truth
 from training.teachers import Teacher
 
 
 @dataclass(frozen=True)
 class Optimisation:
-    """AdamW with one cycle: rate: the highest learning rate. decay: weight decay. warmup: share of the steps that the
-    rate rises for."""
+    """AdamW, or SGD with Nesterov momentum if that is given, and a rate that rises and falls in one cycle of cosines.
+
+    rate: the highest learning rate. decay: weight decay. warmup: share of the steps that the rate rises for.
+    momentum: of SGD; None: AdamW.
+    """
 
     rate: float = 2e-3
     decay: float = 0.01
     warmup: float = 0.1
+    momentum: float | None = None
+
+    def optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+        """Return what changes the parameters."""
+        if self.momentum is None:
+            return torch.optim.AdamW(parameters, self.rate, weight_decay=self.decay)
+        return torch.optim.SGD(parameters, self.rate, self.momentum, weight_decay=self.decay, nesterov=True)
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The student's answer to a batch. voxels: its input. logits: float32 [V, C], one row for each voxel."""
+    """The student's answer to a batch.
+
+    voxels: its input. levels: its tensors at several strides (see students.build_student). features: [V, channels],
+    what its head classifies. logits: [V, C], one row for each voxel.
+    """
 
     voxels: VoxelBatch
+    levels: tuple[SparseTensor, ...]
+    features: Tensor
     logits: Tensor
+
+    def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the voxels int64 [M'] of those points int64 [M] that are in range, and bool [M] which they are."""
+        voxel = self.voxels.point_voxel[index]
+        inside = voxel >= 0
+        return voxel[inside], inside
 
     def at(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits [M', C] of those points int64 [M] that are in range, and bool [M] which they are."""
-        voxel = self.voxels.point_voxel[index]
-        inside = voxel >= 0
-        return self.logits[voxel[inside]], inside
+        voxel, inside = self.rows(index)
+        return self.logits[voxel], inside
 
 
 class Method(LightningModule):
-    """Given a batch of paired frames, a teacher and a student: named losses. What a method adds for training stays in
-    it; only `student` is exported.
+    """Given a batch of paired frames, what a teacher knows of them and a student: named losses. What a method adds for
+    training stays in it; only `student` is exported.
 
-    student: the network to train, by a preset's name ("fast", "accurate") or described. needs_images: whether batches
-    must carry the frames' views.
+    student: the network to train, by a preset's name ("fast", "accurate"), described, or a checkpoint to start from.
+    looking: how batches carry images, None if not at all. learns_without_labels: whether frames without 3D labels teach
+    anything. backbone: whether the exported student has a head that was never trained. monitor: the figure of the
+    validation that the best checkpoint is chosen by, the highest first; None: the last one is kept.
     """
 
-    needs_images = False
+    looking: Looking | None = None
+    learns_without_labels = True
+    backbone = False
+    monitor: str | None = 'val/miou'
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
                  optimisation: Optimisation = Optimisation()) -> None:
         super().__init__()
         self.taxonomy = get_taxonomy(taxonomy)
-        self.spec, self.optimisation = (spec := student_spec(student)), optimisation
-        channels = len(spec.inputs.columns)
-        self.student = build_student(spec.architecture, channels, len(self.taxonomy), spec.width)
+        self.student, self.spec = starting_student(student, self.taxonomy)
+        self.optimisation = optimisation
         self.recipe = ''
         self.temperature = 1.0
         self._confusions: dict[str, Confusion] = {}
         self._calibration = TemperatureFit(self.taxonomy)
 
     @abstractmethod
-    def targets(self, teacher: Teacher | None) -> TargetMaker:
-        """Return what computes the targets of a frame, once. Raises ValueError if a teacher is missing."""
+    def makers(self, teacher: Teacher | None) -> Makers:
+        """Return what computes, once for each frame, what the method wants to know. Raises ValueError if a teacher is
+        missing."""
 
     @abstractmethod
     def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
@@ -82,7 +110,9 @@ class Method(LightningModule):
     def answer(self, batch: Batch) -> Answer:
         """Run the student."""
         voxels = self.spec.inputs.prepare([frame.scan for frame in batch.frames], self.device)
-        return Answer(voxels, self.student(voxels))
+        levels = self.student.levels(voxels)
+        features = self.student.features_of(levels, voxels)
+        return Answer(voxels, levels, features, self.student.head(features, voxels.backend))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the sum of the losses, logging each."""
@@ -100,18 +130,20 @@ class Method(LightningModule):
         self._calibration = TemperatureFit(self.taxonomy)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count how the student agrees with the targets, and with 3D labels where there are any."""
+        """Count how the student agrees with the teacher's classes (or the labels, without a teacher), and with 3D labels where there are any."""
         voxel = (answer := self.answer(batch)).voxels.point_voxel
         best = answer.logits.argmax(1)
         label = torch.cat([best, best.new_full((1,), 255)])[voxel].cpu().numpy()  # -1, the last one, is for no voxel
-        expected = np.full(len(label), 255, np.uint8)
-        expected[batch.index.cpu().numpy()] = batch.values.argmax(1).cpu().numpy()
-        self._confusions[''].add(expected, label)
+        targets = batch.labels if batch.classes is None else batch.classes
+        if targets is not None:
+            expected = np.full(len(label), 255, np.uint8)
+            expected[targets.index.cpu().numpy()] = targets.values.argmax(1).cpu().numpy()
+            self._confusions[''].add(expected, label)
+            logits, inside = answer.at(targets.index)
+            self._calibration.add(logits, targets.values[inside])
         truths = [truth(frame, self.taxonomy) for frame in batch.frames]
         if all(one is not None for one in truths):
             self._confusions['_labels'].add(np.concatenate(truths), label)
-        logits, inside = answer.at(batch.index)
-        self._calibration.add(logits, batch.values[inside])
 
     def on_validation_epoch_end(self) -> None:
         """Log val/miou and val/accuracy against the targets, val/miou_labels ... against 3D labels; calibrate."""
@@ -133,8 +165,8 @@ class Method(LightningModule):
             self.log('val/calibration_error_before', before)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Return AdamW and its one-cycle schedule over all steps of the training."""
-        optimizer = torch.optim.AdamW(self.parameters(), self.optimisation.rate, weight_decay=self.optimisation.decay)
+        """Return the optimiser and its one-cycle schedule over all steps of the training."""
+        optimizer = self.optimisation.optimizer([value for value in self.parameters() if value.requires_grad])
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.optimisation.rate, steps,
                                                        pct_start=self.optimisation.warmup)
@@ -145,4 +177,5 @@ class Method(LightningModule):
         inputs = {name: list(value) if isinstance(value, tuple) else value
                   for name, value in asdict(self.spec.inputs).items()}
         checkpoint['student'] = {'architecture': self.spec.architecture, 'width': self.spec.width, 'inputs': inputs,
-                                 'taxonomy': self.taxonomy.name, 'recipe': self.recipe, 'temperature': self.temperature}
+                                 'taxonomy': self.taxonomy.name, 'recipe': self.recipe, 'temperature': self.temperature,
+                                 'backbone': self.backbone}

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
-from training.data import Batch
+from training.batches import Batch
 from training.methods import Answer, Method, Optimisation
-from training.targets import Projecting, TargetMaker, TeacherTargets
+from training.projected import ClassTargets, Projecting
+from training.targets import Makers
 from training.teachers import Teacher
 
 
@@ -36,8 +37,11 @@ def balance(mass: Tensor, exponent: float) -> Tensor:
 class SoftLabels(Method):
     """Hinton distillation across sensors (Hinton et al. 2015; 2DPASS table 6, "Hinton KD", without its 3D labels).
 
-    projecting: how images are looked up. balance: exponent of the class balance, 0 = none.
+    projecting: how images are looked up. balance: exponent of the class balance, 0 = none. kind: what is learnt, of
+    targets.Knowledge.
     """
+
+    kind = 'classes'
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
                  optimisation: Optimisation = Optimisation(), projecting: Projecting = Projecting(),
@@ -46,20 +50,21 @@ class SoftLabels(Method):
         self.projecting, self.exponent = projecting, balance
         self.register_buffer('class_weight', torch.ones(len(self.taxonomy)), persistent=False)
 
-    def targets(self, teacher: Teacher | None) -> TargetMaker:
+    def makers(self, teacher: Teacher | None) -> Makers:
         """See Method."""
         if teacher is None:
             raise ValueError('distillation needs a teacher: give data.teacher in the recipe')
-        return TeacherTargets(teacher, self.taxonomy, self.projecting)
+        return Makers(classes=ClassTargets(teacher, self.taxonomy, self.projecting))
 
     def on_fit_start(self) -> None:
         """Balance classes by their frequency in the training targets."""
         if self.exponent:
-            mass = torch.from_numpy(self.trainer.datamodule.class_mass(len(self.taxonomy))).float()
+            mass = torch.from_numpy(self.trainer.datamodule.class_mass(self.kind, len(self.taxonomy))).float()
             self.class_weight.copy_(balance(mass, self.exponent))
 
     def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
         """Return the soft cross-entropy over the points with targets."""
-        logits, inside = answer.at(batch.index)
-        weight = batch.weight[inside, None] * self.class_weight
-        return {'soft_labels': soft_cross_entropy(logits, batch.values[inside], weight)}
+        targets = getattr(batch, self.kind)
+        logits, inside = answer.at(targets.index)
+        weight = targets.weight[inside, None] * self.class_weight
+        return {self.kind: soft_cross_entropy(logits, targets.values[inside], weight)}

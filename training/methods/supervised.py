@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 from training.methods.soft_labels import SoftLabels
-from training.targets import LabelTargets, TargetMaker
+from training.targets import LabelTargets, Makers
 from training.teachers import Teacher
 
 
 class Supervised(SoftLabels):
     """Cross-entropy with the scans' own 3D labels: soft labels that are one-hot. A teacher is not asked."""
 
-    def targets(self, teacher: Teacher | None) -> TargetMaker:
+    learns_without_labels = False
+    kind = 'labels'
+
+    def makers(self, teacher: Teacher | None) -> Makers:
         """See Method."""
-        return LabelTargets(self.taxonomy)
+        return Makers(labels=LabelTargets(self.taxonomy))
