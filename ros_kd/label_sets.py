@@ -97,6 +97,11 @@ _add('nuscenes-16', '''-, barrier 708090, bicycle dc143c, bus ff7f50, car ff9e00
      other_flat af004b, sidewalk 4b004b, terrain 70b43c, manmade deb887, vegetation 00af00''',
      street_12={2: 11, 3: 10, 4: 8, 6: 11, 7: 7, 10: 9, 11: 0, 13: 1, 14: 2, 15: 3, 16: 6})
 
+_add('nuimages-11', '''barrier 708090, bicycle dc143c, bus ff7f50, car ff9e00, construction_vehicle e99646,
+     motorcycle ff3d63, pedestrian 0000e6, traffic_cone 2f4f4f, trailer ff8c00, truck ff6347,
+     driveable_surface 00cfbf''',
+     nuscenes_16={i: i + 1 for i in range(11)}, street_12={1: 11, 2: 10, 3: 8, 5: 11, 6: 7, 9: 9, 10: 0})
+
 _add('nuscenes', '''noise 000000, animal 4682b4, adult 0000e6, child 87ceeb, construction_worker 6495ed,
      personal_mobility db7093, police_officer 000080, stroller f08080, wheelchair 8a2be2, barrier 708090, debris d2691e,
      pushable_pullable 696969, trafficcone 2f4f4f, bicycle_rack bc8f8f, bicycle dc143c, bus_bendy ff7f50,

@@ -32,7 +32,9 @@ def test_taxonomy_survives_json(name):
     ('cityscapes', 'nuscenes-16', 'traffic sign', 'manmade'), ('cityscapes', 'semantickitti-19', 'wall', None),
     ('semantickitti', 'street-12', 'moving-bus', 'bus'), ('semantickitti', 'semantickitti-19', 'lane-marking', 'road'),
     ('semantickitti', 'street-12', 'parking', 'road'), ('pandaset', 'street-12', 'Driveway', 'sidewalk'),
-    ('nuscenes', 'nuscenes-16', 'bus_rigid', 'bus'), ('sim-12', 'street-12', 'pole', 'static')])
+    ('nuscenes', 'nuscenes-16', 'bus_rigid', 'bus'), ('sim-12', 'street-12', 'pole', 'static'),
+    ('nuimages-11', 'nuscenes-16', 'driveable_surface', 'driveable_surface'),
+    ('nuimages-11', 'street-12', 'trailer', None)])
 def test_maps_between_label_sets(source, target, name, expected):
     own, other = get_taxonomy(source), get_taxonomy(target)
     mapped = own.lookup_to(other)[own.names.index(name)]
