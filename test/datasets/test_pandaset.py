@@ -64,6 +64,22 @@ def test_sensors_are_chosen(root: Path) -> None:
     assert [len(_open(root, f'sensor={sensor}')[0].scan) for sensor in ('0', '1', 'both')] == [2, 1, 3]
 
 
+def test_a_region_is_the_same_half_of_the_world_in_all_frames(root: Path) -> None:
+    # The vehicle drives 8 m ahead between the frames: what was 10 m ahead of the first scan stays there.
+    halves = {name: [frame.points for frame in _open(root, f'region={name}&sensor=both')]
+              for name in ('ahead', 'behind', 'left', 'right')}
+    assert [len(points) for points in halves['ahead']] == [3, 3] and not len(halves['behind'][0])
+    np.testing.assert_allclose(halves['left'][1], [[20, 2, -1.73]], atol=1e-6)
+    np.testing.assert_allclose(halves['right'][0], [[10, -1, -0.91]], atol=1e-6)
+    with np.load(root / '04.npz') as data:
+        arrays = dict(data)
+    arrays['xyz'] = XYZ - np.array([0, 15, 0], np.float32)  # 5 m behind, seen from the second scan: ahead of the first
+    np.savez(root / '04.npz', **arrays)
+    assert [len(_open(root, f'region={name}&sensor=both')[1].scan) for name in ('ahead', 'behind')] == [3, 0]
+    with pytest.raises(DatasetError, match='region=up'):
+        _open(root, 'region=up')
+
+
 def test_stamps_are_those_of_sweep_and_camera(root: Path) -> None:
     frame = _open(root)[1]
     assert frame.views[0].stamp - frame.stamp == -50_000_000 and frame.key == '002/04'
