@@ -14,6 +14,7 @@ from ros_kd import extrinsics
 from ros_kd.frames import CameraView, PairedFrame
 from ros_kd.projection import OcclusionFilter, Projection, project, project_all
 from ros_kd.taxonomy import Taxonomy
+from training.superpixels import Superpixels, at_pixels, superpixels
 from training.targets import Targets, fold
 from training.teachers import FeatureTeacher, Teacher
 
@@ -120,13 +121,15 @@ class FeatureTargets:
     """A teacher's features at the pixels of the points, averaged over the cameras that see a point.
 
     values: float16 [M, teacher.width]. most: at most so many points of a frame, drawn evenly at random (features of
-    hundreds of channels fill the memory); None: all.
+    hundreds of channels fill the memory); None: all. cut: how images are cut into superpixels, whose numbers are the
+    targets' groups; None: not at all. A point that several cameras see belongs to the last one's.
     """
 
-    def __init__(self, teacher: FeatureTeacher, projecting: Projecting = Projecting(), most: int | None = None) -> None:
-        self.teacher, self.projecting, self.most = teacher, projecting, most
+    def __init__(self, teacher: FeatureTeacher, projecting: Projecting = Projecting(), most: int | None = None,
+                 cut: Superpixels | None = None) -> None:
+        self.teacher, self.projecting, self.most, self.cut = teacher, projecting, most, cut
         self.width = teacher.width
-        self.identity = f'features of {teacher.identity} {projecting.occlusion} most {most}'
+        self.identity = f'features of {teacher.identity} {projecting.occlusion} most {most}{f" {cut}" if cut else ""}'
 
     def __call__(self, frame: PairedFrame, others: Sequence[PairedFrame] = ()) -> Targets:
         """Return the targets of the points that a camera of the frame sees."""
@@ -136,10 +139,16 @@ class FeatureTargets:
             index = np.sort(np.random.default_rng(frame.stamp % 2 ** 63).choice(index, self.most, replace=False))
         values = np.zeros((len(index), self.width), np.float32)
         count = np.zeros(len(index), np.int32)
+        group, groups = None if self.cut is None else np.full(len(index), -1, np.int32), 0
         for view, seen in looked:
             place = np.minimum(np.searchsorted(index, seen.index), max(len(index) - 1, 0))
             asked = np.flatnonzero(index[place] == seen.index) if len(index) else np.empty(0, np.int64)
-            values[place[asked]] += self.teacher.features(view, seen.uv[asked])
-            count[place[asked]] += 1
+            place, uv = place[asked], seen.uv[asked]
+            values[place] += self.teacher.features(view, uv)
+            count[place] += 1
+            if group is not None:
+                labels = superpixels(view.image(), self.cut.count, self.cut.compactness)
+                group[place] = at_pixels(labels, uv) + groups
+                groups += labels.max() + 1
         values /= np.maximum(count, 1)[:, None]
-        return Targets(index, values.astype(np.float16), np.ones(len(index), np.float32))
+        return Targets(index, values.astype(np.float16), np.ones(len(index), np.float32), group)

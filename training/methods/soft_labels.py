@@ -10,28 +10,11 @@ from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
 from training.batches import Batch
+from training.losses.divergence import balance, soft_cross_entropy
 from training.methods import Answer, Method, Optimisation
 from training.projected import ClassTargets, Projecting
 from training.targets import Makers
 from training.teachers import Teacher
-
-
-def soft_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return sum_i sum_c w_ic p_ic (-log q_ic) / sum_ic w_ic p_ic, for q = softmax(logits) [M, C], p = target [M, C].
-
-    weight: [M, C], or [M, 1]. 0 (with a gradient) without points.
-    """
-    mass = weight * target
-    return -(mass * logits.log_softmax(1)).sum() / mass.sum().clamp(min=1e-6)
-
-
-def balance(mass: Tensor, exponent: float) -> Tensor:
-    """Return weights [C] (mean 1 over the targets) that grow for rare classes: (max mass / mass) ** exponent.
-
-    2DPASS uses the exponent 1/3. Classes without mass weigh as much as one of a ten-thousandth.
-    """
-    weight = (mass.max() / mass.clamp(min=1e-4 * float(mass.max()))) ** exponent
-    return weight / (weight * mass).sum().clamp(min=1e-6)
 
 
 class SoftLabels(Method):
