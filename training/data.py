@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Iterator
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from ros_kd.datasets import open_dataset
 from training.augmentation import Augmentation, Sample
 from training.batches import Batch
 from training.images.looking import Looking, look, look_all
-from training.labelled import LabelSplit, order
+from training.labelled import LabelSplit
+from training.loading import EpochOrder, ResumableLoader
 from training.prepared import PreparedFrames
 from training.targets import class_mass
 from training.teachers import Teacher
@@ -56,38 +55,6 @@ class _Whole(Dataset):
     def __getitem__(self, index: int) -> Sample:
         sample = self.frames[index]
         return sample if self.looking is None else replace(sample, looks=look_all(sample.frame, self.looking))
-
-
-class _EpochOrder(Sampler):
-    """(epoch, index, repetition) in an order that depends on the seed and the epoch alone."""
-
-    def __init__(self, labelled: np.ndarray, mixed: float | None, size: int, seed: int,
-                 epoch: Callable[[], int]) -> None:
-        self.labelled, self.mixed, self.size, self.seed, self.epoch = labelled, mixed, size, seed, epoch
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        epoch, seen = self.epoch(), np.zeros(len(self.labelled), int)
-        for index in order(self.labelled, self.mixed, self.size, np.random.default_rng((self.seed, epoch))).tolist():
-            yield epoch, index, int(seen[index])
-            seen[index] += 1
-
-
-class _ResumableLoader(DataLoader):
-    """A loader that goes on within an epoch where a checkpoint was written.
-
-    start: asked when the first batch of an epoch is: how many of its batches were learnt from already. (Lightning
-    itself restores a loader's state only after it has made the iterator, if the schedule asks for the number of steps.)
-    """
-
-    def __init__(self, *args: Any, start: Callable[[], int], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.start = start
-
-    def __iter__(self) -> Iterator[Batch]:
-        yield from islice(super().__iter__(), self.start(), None)
 
 
 def under(root: Path, specification: str) -> str:
@@ -166,11 +133,11 @@ class Frames(LightningDataModule):
         # A method that cannot learn from frames without labels sees none of them.
         mixed = self.labels.mixed if method.learns_without_labels else 1.0
         size = self.epoch_size or (len(frames) if method.learns_without_labels else int(frames.labelled.sum()))
-        order = _EpochOrder(frames.labelled, mixed, size, self.seed, lambda: self.trainer.current_epoch)
+        order = EpochOrder(frames.labelled, mixed, size, self.seed, lambda: self.trainer.current_epoch)
         samples = _Augmented(frames, self.augmentation, self.seed, method.looking)
-        return _ResumableLoader(samples, self.batch_size, sampler=order, collate_fn=Batch.of, num_workers=self.workers,
-                                drop_last=size >= self.batch_size, start=self._batches_done,
-                                persistent_workers=self.workers > 0)
+        return ResumableLoader(samples, self.batch_size, sampler=order, collate_fn=Batch.of, num_workers=self.workers,
+                               drop_last=size >= self.batch_size, start=self._batches_done,
+                               persistent_workers=self.workers > 0)
 
     def _batches_done(self) -> int:
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready

@@ -56,9 +56,9 @@ class Look:
 class ImageBatch:
     """Images of a batch and the points that they show.
 
-    images: float32 [I, 3, h, w], RGB, normalised as ImageNet's. rows: int64 [M], rows of the batch's points, those of all
-    frames one after the other. image: int64 [M], which image shows the point. uv: float32 [M, 2], where (pixels of that
-    image, centres at whole numbers).
+    images: float32 [I, 3, h, w], RGB, normalised as ImageNet's. rows: int64 [M], rows of the batch's points, those of
+    all frames one after the other. image: int64 [M], which image shows the point. uv: float32 [M, 2], where (pixels of
+    that image, centres at whole numbers).
     """
 
     images: Tensor
@@ -123,11 +123,12 @@ def _changed(plain: Look, looking: Looking, random: np.random.Generator) -> Look
         uv[:, 0] = pixels.shape[1] - 1 - uv[:, 0]
         pixels = pixels[:, ::-1]
     if looking.jitter:
-        pixels = _jittered(pixels, looking.jitter, random)
+        pixels = jittered(pixels, looking.jitter, random)
     return _normalised(Look(pixels, rows, uv))
 
 
-def _jittered(pixels: np.ndarray, jitter: float, random: np.random.Generator) -> np.ndarray:
+def jittered(pixels: np.ndarray, jitter: float, random: np.random.Generator) -> np.ndarray:
+    """Return float32 [h, w, 3] in 0..255: pixels with brightness, contrast and saturation changed at random."""
     brightness, contrast, saturation = random.uniform(1 - jitter, 1 + jitter, 3).astype(np.float32)
     values = pixels.astype(np.float32) * brightness
     values = (values - values.mean()) * contrast + values.mean()
