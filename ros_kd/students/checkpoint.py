@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ros_kd.label_sets import read_taxonomy
 from ros_kd.students import build_student
+from ros_kd.students.adapters import AdapterSpec
 from ros_kd.students.inputs import InputSpec
 from ros_kd.taxonomy import Taxonomy
 
@@ -41,8 +42,10 @@ class Score:
 class CheckpointInfo:
     """What a checkpoint says about itself.
 
-    architecture, width: see students.build_student. taxonomy: class ids are the indices of the logits.
+    architecture, width, adapter: see students.build_student. taxonomy: class ids are the indices of the logits.
     recipe: how it was trained, as text (YAML). temperature: logits are divided by it for calibrated confidences.
+    taught: ids of the classes that its training could tell of (a teacher need not know all); None: all of them.
+    backbone: its features are trained but its head is not: to start training from, not to label with.
     """
 
     architecture: str
@@ -52,15 +55,24 @@ class CheckpointInfo:
     recipe: str = ''
     scores: tuple[Score, ...] = ()
     temperature: float = 1.0
+    adapter: AdapterSpec | None = None
+    taught: tuple[int, ...] | None = None
+    backbone: bool = False
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(f'temperature {self.temperature}: must be positive (1 leaves confidences as they are)')
 
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """Ids of the classes that may be an answer: those with a name that training could tell of."""
+        return tuple(i for i, name in enumerate(self.taxonomy.names)
+                     if name is not None and (self.taught is None or i in self.taught))
+
     def build(self) -> nn.Module:
         """Return an untrained student of this kind. Raises ValueError for an unknown architecture."""
-        return build_student(self.architecture, len(self.inputs.columns), len(self.taxonomy), self.width)
+        return build_student(self.architecture, len(self.inputs.columns), len(self.taxonomy), self.width, self.adapter)
 
     def to_json(self) -> str:
         """Return the text that the file's header carries."""
@@ -71,7 +83,7 @@ class CheckpointInfo:
     def from_json(cls, text: str) -> CheckpointInfo:
         """Read `to_json`'s text; unknown keys are left aside. Raises ValueError or KeyError for other text."""
         data = json.loads(text)
-        inputs = data['inputs']
+        inputs, adapter, taught = data['inputs'], data.get('adapter'), data.get('taught')
         return cls(
             architecture=str(data['architecture']), width=float(data['width']),
             inputs=InputSpec(inputs['voxel_size'], inputs['lower'], inputs['upper'], inputs['columns'],
@@ -79,7 +91,10 @@ class CheckpointInfo:
             taxonomy=read_taxonomy(json.dumps(data['taxonomy'])), recipe=str(data.get('recipe', '')),
             scores=tuple(Score(float(s['value']), s['metric'], s['data'], s.get('details', ''))
                          for s in data.get('scores', ())),
-            temperature=float(data.get('temperature', 1.0)), format_version=int(data['format_version']))
+            temperature=float(data.get('temperature', 1.0)),
+            adapter=None if adapter is None else AdapterSpec(**{f.name: adapter[f.name] for f in fields(AdapterSpec)}),
+            taught=None if taught is None else tuple(map(int, taught)), backbone=bool(data.get('backbone', False)),
+            format_version=int(data['format_version']))
 
 
 def save_checkpoint(path: str | os.PathLike, student: nn.Module, info: CheckpointInfo) -> Path:

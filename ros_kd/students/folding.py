@@ -8,6 +8,7 @@ from copy import deepcopy
 
 from torch import nn
 
+from ros_kd.students.adapted import AdaptedStudent
 from ros_kd.students.blocks import ConvNorm, LinearNorm, NormLinear
 
 
@@ -18,4 +19,6 @@ def fold(student: nn.Module) -> nn.Module:
     for block in student.modules():
         if isinstance(block, (ConvNorm, LinearNorm, NormLinear)) and block.norm is not None:
             block.fold()
+    if isinstance(student, AdaptedStudent):
+        student.fold()
     return student

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ros_kd.frames import Scan
 from ros_kd.memory import keep_freed_memory
 from ros_kd.sparse import choose_backend
-from ros_kd.students.checkpoint import CheckpointInfo, load_checkpoint
+from ros_kd.students.checkpoint import CheckpointError, CheckpointInfo, load_checkpoint
 from ros_kd.students.folding import fold
 from ros_kd.students.inputs import InputSpec
 from ros_kd.students.nearest import nearest_logits
@@ -80,7 +80,8 @@ class Predictor:
         self._turns = turns(tta)
         self._dtype = getattr(torch, self.precision)
         self._student = fold(student).to(self.device, self._dtype)
-        self._offset = torch.tensor([0.0 if name else -torch.inf for name in info.taxonomy.names], device=self.device)
+        self._offset = torch.tensor([0.0 if i in info.answers else -torch.inf for i in range(len(info.taxonomy))],
+                                    device=self.device)
         self._lock = Lock()
 
     @classmethod
@@ -88,10 +89,14 @@ class Predictor:
              precision: str = 'auto', tta: int = 1) -> Predictor:
         """Read a checkpoint and run it once, so that the first scan does not wait for packed weights or GPU kernels.
 
-        Raises CheckpointError, or ValueError for a device or backend that is not there.
+        Raises CheckpointError, also for a backbone, or ValueError for a device or backend that is not there.
         """
         device = _device(device)
-        predictor = cls(*load_checkpoint(path), device, backend, precision, tta)
+        student, info = load_checkpoint(path)
+        if info.backbone:
+            raise CheckpointError(f'{path}: a pre-trained backbone, whose head was never trained to label points: '
+                                  'fine-tune or probe it first (`student: FILE` in a recipe with 3D labels)')
+        predictor = cls(student, info, device, backend, precision, tta)
         predictor.predict(_floor(predictor.info.inputs))
         return predictor
 

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ros_kd.students.adapters import AdapterSpec
 from ros_kd.students.inputs import InputSpec
 
 
 @dataclass(frozen=True)
 class StudentSpec:
-    """A network. architecture, width: see ros_kd.students.build_student. inputs: what it sees of a scan."""
+    """A network. architecture, width, adapter: see ros_kd.students.build_student. inputs: what it sees of a scan."""
 
     architecture: str = 'minkunet14'
     width: float = 1.0
     inputs: InputSpec = InputSpec()
+    adapter: AdapterSpec | None = None
 
 
 # No x, y or range: cameras that look one way label one direction, so that positions would be learnt by heart.
