@@ -31,6 +31,11 @@ class Teacher(ABC):
     def identity(self) -> str:
         """A text that changes whenever the answers would; it names cached answers."""
 
+    @property
+    def known(self) -> np.ndarray:
+        """bool [len(taxonomy)]: the classes that it can answer with; a network may lack some of its taxonomy."""
+        return np.array([name is not None for name in self.taxonomy.names], bool)
+
     def locate(self, root: Path) -> None:
         """Take relative paths to start at `root`, the folder of the data."""
 

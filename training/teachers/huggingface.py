@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,11 @@ from ros_kd.frames import CameraView
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.sampling import Grid, bilinear
-from training.teachers import Teacher
+from training.teachers import FeatureTeacher
+from training.teachers.classifier import Classifier
+from training.teachers.pretrained import ImageInput, RecentMaps, chosen_device, fingerprint, load
 
-_KEPT = 32  # maps of recent images: neighbouring scans look at the same image
-_IMAGENET = {'image_mean': (0.485, 0.456, 0.406), 'image_std': (0.229, 0.224, 0.225)}
+_NEVER = -1e4  # the logit of a class that the network does not know; finite, so that it stays one in half precision
 
 
 def _plain(name: str) -> str:
@@ -46,8 +46,23 @@ def class_ids(labels: dict[int, str], taxonomy: Taxonomy, names: dict[str, str])
     return ids
 
 
-class HuggingFace(Teacher):
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """What a network says of an image. scores: float32 [len(taxonomy), h, w]; features: float32 [D, h', w'] if any."""
+
+    scores: np.ndarray
+    features: np.ndarray | None
+
+    @property
+    def nbytes(self) -> int:
+        return self.scores.nbytes + (0 if self.features is None else self.features.nbytes)
+
+
+class HuggingFace(FeatureTeacher):
     """A network of AutoModelForSemanticSegmentation or AutoModelForUniversalSegmentation.
+
+    Its features are what its last, linear layer sees (SegFormer, UPerNet: `classifier` is that layer), or the per-pixel
+    embeddings that its queries are compared with (MaskFormer, Mask2Former, which have no such layer).
 
     model: local folder or name on the hub. taxonomy: its classes are found by name in the network's id2label; names:
     the taxonomy's name for classes called otherwise. size: [height, width] that images are resized to; None: as the
@@ -56,82 +71,119 @@ class HuggingFace(Teacher):
 
     def __init__(self, model: str, taxonomy: str = 'cityscapes', names: dict[str, str] | None = None,
                  size: tuple[int, int] | None = None, device: str = 'auto') -> None:
+        import transformers
+
         self.taxonomy = get_taxonomy(taxonomy)
-        self.device = device if device != 'auto' else 'cuda' if torch.cuda.is_available() else 'cpu'
-        self.size = size
-        self.network, self.processor = _load(model)
-        self.network.eval().requires_grad_(False).to(self.device)
+        self.device = chosen_device(device)
+        self.network, processor = load(model, 'segmentation network', (
+            transformers.AutoModelForSemanticSegmentation, transformers.AutoModelForUniversalSegmentation))
+        self.network.to(self.device)
+        self.input = ImageInput(processor, size)
         labels = {int(i): str(label) for i, label in self.network.config.id2label.items()}
         self._ids = class_ids(labels, self.taxonomy, names or {})
-        self._maps: OrderedDict[Any, np.ndarray] = OrderedDict()
-        self._identity = f'huggingface {model} {taxonomy} {sorted((names or {}).items())} size {size}'
+        self._head = _linear_head(self.network, len(labels))
+        self._maps: RecentMaps[_Maps] = RecentMaps()
+        self._features_wanted = False
+        self._identity = (f'huggingface {model} {fingerprint(self.network)} {taxonomy} '
+                          f'{sorted((names or {}).items())} size {size}')
 
     @property
     def identity(self) -> str:
         """See Teacher."""
         return self._identity
 
+    @property
+    def known(self) -> np.ndarray:
+        """See Teacher."""
+        return np.isin(np.arange(len(self.taxonomy)), self._ids)
+
+    @property
+    def width(self) -> int:
+        """See FeatureTeacher. Raises ValueError if the network has no features for each pixel."""
+        if self._head is not None:
+            return self._head.in_channels
+        width = getattr(self.network.config, 'mask_feature_size', None)
+        if width is None:
+            raise ValueError(f'teacher {type(self.network).__name__} has no features for each pixel that could be '
+                             'learnt: use a SegFormer, UPerNet, MaskFormer or Mask2Former')
+        return width
+
+    @property
+    def classifier(self) -> Classifier | None:
+        """The network's last layer, rows in the order of the taxonomy, those of other classes behind.
+
+        None if it has none, or if several of its classes are one of the taxonomy. A class that it does not know has
+        a logit that never wins.
+        """
+        known = self._ids[self._ids != IGNORE]
+        if self._head is None or len(np.unique(known)) < len(known):
+            return None
+        weight = self._head.weight.detach()[:, :, 0, 0].float().cpu().numpy()
+        bias = np.zeros(len(weight), np.float32)
+        if self._head.bias is not None:
+            bias = self._head.bias.detach().float().cpu().numpy()
+        others = np.setdiff1d(np.arange(len(weight)), np.nonzero(self._ids != IGNORE)[0])
+        rows = np.zeros((len(self.taxonomy), weight.shape[1]), np.float32)
+        offsets = np.full(len(self.taxonomy), _NEVER, np.float32)
+        rows[known], offsets[known] = weight[self._ids != IGNORE], bias[self._ids != IGNORE]
+        return Classifier(np.concatenate([rows, weight[others]]), np.concatenate([offsets, bias[others]]))
+
     def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
         """Return the network's probabilities, bilinear between the cells of its output; see Teacher."""
-        scores = self._maps.pop(view.pixels, None)
-        if scores is None:
-            scores = self._run(view.image())
-        self._maps[view.pixels] = scores
-        while len(self._maps) > _KEPT:
-            self._maps.popitem(last=False)
-        size = (scores.shape[2], scores.shape[1])
-        return bilinear(scores, uv, Grid.covering(size, (view.camera.width, view.camera.height)))
+        return _at(self._answers(view).scores, view, uv)
+
+    def features(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
+        """Return the network's features, bilinear between their cells; see FeatureTeacher."""
+        if not self._features_wanted:  # maps kept so far lack them
+            self.width
+            self._features_wanted, self._maps = True, RecentMaps()
+        return _at(self._answers(view).features, view, uv)
+
+    def _answers(self, view: CameraView) -> _Maps:
+        return self._maps.get(view.pixels, lambda: self._run(view.image()))
 
     @torch.inference_mode()
-    def _run(self, image: np.ndarray) -> np.ndarray:
-        """Return float32 [len(taxonomy), h, w] for an image uint8 [H, W, 3]."""
-        if image.ndim == 2:
-            image = np.repeat(image[..., None], 3, 2)
-        output = self.network(pixel_values=self._prepare(image).to(self.device))
-        if hasattr(output, 'masks_queries_logits'):  # the queries' classes, weighted by their masks (MaskFormer)
-            classes = output.class_queries_logits[0].softmax(-1)[:, :-1]
-            scores = torch.einsum('qc,qhw->chw', classes, output.masks_queries_logits[0].sigmoid())
-            scores = scores / scores.sum(0).clamp(min=1)
-        else:
-            scores = output.logits[0].softmax(0)
-        scores = scores[:len(self._ids)].float().cpu().numpy()
-        result = np.zeros((len(self.taxonomy), *scores.shape[1:]), np.float32)
+    def _run(self, image: np.ndarray) -> _Maps:
+        """Run the network on an image uint8 [H, W, 3]."""
+        seen: list[torch.Tensor] = []
+        hook = None
+        if self._features_wanted and self._head is not None:
+            hook = self._head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            output = self.network(pixel_values=self.input(image).to(self.device))
+        finally:
+            if hook is not None:
+                hook.remove()
+        if self._features_wanted and self._head is None:
+            seen.append(output.pixel_decoder_last_hidden_state)
+        features = seen[0][0].float().cpu().numpy() if seen else None
+        return _Maps(self._in_taxonomy(_scores(output)), features)
+
+    def _in_taxonomy(self, scores: torch.Tensor) -> np.ndarray:
+        """Return float32 [len(taxonomy), h, w] of the network's own scores [K, h, w]."""
+        own = scores[:len(self._ids)].float().cpu().numpy()
+        result = np.zeros((len(self.taxonomy), *own.shape[1:]), np.float32)
         known = self._ids != IGNORE
-        np.add.at(result, self._ids[known], scores[known])
+        np.add.at(result, self._ids[known], own[known])
         return result
 
-    def _prepare(self, image: np.ndarray) -> torch.Tensor:
-        """Return the network's input, float32 [1, 3, h, w]."""
-        if self.processor is None:
-            pixels = torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
-            if self.size is not None:
-                pixels = torch.nn.functional.interpolate(pixels, tuple(self.size), mode='bilinear', antialias=True)
-            mean, std = (torch.tensor(_IMAGENET[name]).view(1, 3, 1, 1) for name in ('image_mean', 'image_std'))
-            return (pixels - mean) / std
-        options: dict[str, Any] = {}
-        if self.size is not None:
-            options['size'] = {'height': self.size[0], 'width': self.size[1]}
-        if getattr(self.processor, 'do_center_crop', False):
-            options['do_center_crop'] = False  # the borders of the image have points, too
-        return self.processor(images=image, return_tensors='pt', **options)['pixel_values']
+
+def _scores(output: Any) -> torch.Tensor:
+    """Return the probabilities [K, h, w] of a network's output."""
+    if not hasattr(output, 'masks_queries_logits'):
+        return output.logits[0].softmax(0)
+    # The queries' classes, weighted by their masks (MaskFormer, Cheng et al. 2021, section 3.4).
+    classes = output.class_queries_logits[0].softmax(-1)[:, :-1]
+    scores = torch.einsum('qc,qhw->chw', classes, output.masks_queries_logits[0].sigmoid())
+    return scores / scores.sum(0).clamp(min=1)
 
 
-def _load(model: str) -> tuple[Any, Any]:
-    """Return the network and its image processor (None if the folder has none: then as for ImageNet)."""
-    import transformers
+def _linear_head(network: torch.nn.Module, classes: int) -> torch.nn.Conv2d | None:
+    """Return the 1x1 convolution from features to logits, or None if the network ends otherwise."""
+    head = getattr(getattr(network, 'decode_head', None), 'classifier', None)
+    linear = isinstance(head, torch.nn.Conv2d) and head.kernel_size == (1, 1) and head.groups == 1
+    return head if linear and head.out_channels == classes else None
 
-    logging.getLogger('transformers').setLevel(logging.ERROR)  # it lists every missing torchvision variant
-    errors = []
-    for kind in (transformers.AutoModelForSemanticSegmentation, transformers.AutoModelForUniversalSegmentation):
-        try:
-            network = kind.from_pretrained(model, use_safetensors=True)
-            break
-        except (OSError, ValueError) as error:
-            errors.append(str(error).splitlines()[0])
-    else:
-        raise ValueError(f'no segmentation network at "{model}": {"; ".join(errors)}')
-    try:
-        processor = transformers.AutoImageProcessor.from_pretrained(model)
-    except (OSError, ValueError, ImportError):
-        processor = None
-    return network, processor
+
+def _at(maps: np.ndarray, view: CameraView, uv: np.ndarray) -> np.ndarray:
+    return bilinear(maps, uv, Grid.covering((maps.shape[2], maps.shape[1]), (view.camera.width, view.camera.height)))
