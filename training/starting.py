@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
 from ros_kd.students import build_student
@@ -17,20 +19,28 @@ def starting_student(student: StudentSpec | str, taxonomy: Taxonomy) -> tuple[nn
     """Return the student and its description.
 
     student: a preset's name, a description, or a checkpoint file (*.safetensors) to start from, whose head is made anew
-    if its classes are others. Raises CheckpointError or ValueError.
+    if its classes are others. An image network's classifier stays as it is (see SharedHead), all else is trained; where
+    the classes are others, a head of the student's own replaces it. Raises CheckpointError or ValueError.
     """
     if isinstance(student, str) and student.endswith(SUFFIX):
         trained, info = load_checkpoint(student)
-        spec = StudentSpec(info.architecture, info.width, info.inputs)
+        spec = StudentSpec(info.architecture, info.width, info.inputs, info.adapter)
         if info.taxonomy.names != taxonomy.names:
-            trained = _with_new_head(spec, taxonomy, trained)
+            trained, spec = _with_new_head(spec, taxonomy, trained)
         return trained.train(), spec
     spec = student_spec(student)
-    return build_student(spec.architecture, len(spec.inputs.columns), len(taxonomy), spec.width), spec
+    return built(spec, taxonomy), spec
 
 
-def _with_new_head(spec: StudentSpec, taxonomy: Taxonomy, trained: nn.Module) -> nn.Module:
-    fresh = build_student(spec.architecture, len(spec.inputs.columns), len(taxonomy), spec.width)
+def built(spec: StudentSpec, taxonomy: Taxonomy) -> nn.Module:
+    """Return an untrained student of the description."""
+    return build_student(spec.architecture, len(spec.inputs.columns), len(taxonomy), spec.width, spec.adapter)
+
+
+def _with_new_head(spec: StudentSpec, taxonomy: Taxonomy, trained: nn.Module) -> tuple[nn.Module, StudentSpec]:
+    if spec.adapter is not None:
+        spec = replace(spec, adapter=replace(spec.adapter, classes=()))
+    fresh = built(spec, taxonomy)
     weights = {name: value for name, value in trained.state_dict().items() if not name.startswith('head.')}
     fresh.load_state_dict(weights, strict=False)
-    return fresh
+    return fresh, spec

@@ -115,6 +115,11 @@ def fold(source: Taxonomy, target: Taxonomy) -> np.ndarray:
     return matrix
 
 
+def reachable(source: Taxonomy, target: Taxonomy) -> tuple[int, ...]:
+    """Return the ids of `target` that a class of `source` maps to, rising. Raises ValueError if no map is known."""
+    return tuple(np.flatnonzero(fold(source, target).any(0)).tolist())
+
+
 class LabelTargets:
     """Hard labels from the 3D labels of the scan: values are one-hot, every labelled point weighs 1."""
 
