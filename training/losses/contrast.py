@@ -32,6 +32,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.points)
 
+    def at(self, rows: Tensor) -> Pairs:
+        """Return the pairs int64 [M'] of these rows."""
+        return Pairs(self.points[rows], self.pixels[rows], None if self.weight is None else self.weight[rows])
+
 
 def info_nce(pairs: Pairs, temperature: float = TEMPERATURE) -> Tensor:
     """Return the mean over the rows i of -log(exp(s_ii / T) / sum_j exp(s_ij / T)), s_ij = cos(point i, pixel j).
