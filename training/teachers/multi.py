@@ -1,0 +1,75 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Several teachers as one: each speaks for the classes that it knows, of images that were labelled for different ends.
+
+nuImages labels 10 kinds of objects and driveable surface, Cityscapes much of what stands and grows; together they reach
+15 of the 16 classes of nuScenes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+
+from ros_kd.frames import CameraView
+from ros_kd.label_sets import get_taxonomy
+from training.targets import fold
+from training.teachers import Teacher
+
+
+class MultiTeacher(Teacher):
+    """The answers of several teachers, class by class.
+
+    A class's probability is the mean over the teachers that know it, so that a teacher to which it is foreign does not
+    vote against it; where teachers with different classes are sure of different things, which sum to more than 1, all
+    are scaled down to 1.
+
+    teachers: at least one. taxonomy: a union of their classes; each teacher's taxonomy must map to it.
+    coverage: bool [teachers, len(taxonomy)], who knows which class.
+    """
+
+    def __init__(self, teachers: list[Teacher], taxonomy: str) -> None:
+        if not teachers:
+            raise ValueError('no teachers: expected one or more')
+        self.teachers, self.taxonomy = teachers, get_taxonomy(taxonomy)
+        self.coverage = np.stack([coverage(teacher, taxonomy) for teacher in teachers])
+        for teacher, known in zip(teachers, self.coverage):
+            if not known.any():
+                raise ValueError(f'teacher {teacher.identity} knows no class of "{taxonomy}"')
+        self._folds = [fold(teacher.taxonomy, self.taxonomy) for teacher in teachers]
+
+    @property
+    def identity(self) -> str:
+        """See Teacher."""
+        return f'mean over {self.taxonomy.name} of [{"; ".join(teacher.identity for teacher in self.teachers)}]'
+
+    @property
+    def known(self) -> np.ndarray:
+        """See Teacher: the classes that some teacher knows."""
+        return self.coverage.any(0)
+
+    def locate(self, root: Path) -> None:
+        """See Teacher."""
+        for teacher in self.teachers:
+            teacher.locate(root)
+
+    def probabilities(self, view: CameraView, uv: np.ndarray) -> np.ndarray:
+        """Return the mean over those who know a class; see Teacher."""
+        total = np.zeros((len(uv), len(self.taxonomy)), np.float32)
+        for teacher, matrix in zip(self.teachers, self._folds):
+            total += teacher.probabilities(view, uv) @ matrix
+        total /= np.maximum(self.coverage.sum(0), 1)
+        return total / np.maximum(total.sum(1, keepdims=True), 1)
+
+
+def coverage(teacher: Teacher, taxonomy: str) -> np.ndarray:
+    """Return bool [len(taxonomy)]: the classes that a teacher's classes map to. Raises ValueError without a map."""
+    return fold(teacher.taxonomy, get_taxonomy(taxonomy))[teacher.known].any(0)
+
+
+def unreachable(known: np.ndarray, taxonomy: str) -> Sequence[str]:
+    """Return the names of the classes of a taxonomy that `known`, bool [len(taxonomy)], leaves out."""
+    return [name for name, reached in zip(get_taxonomy(taxonomy).names, known) if name is not None and not reached]
