@@ -22,7 +22,7 @@ class LinearProbe(Supervised):
     def __init__(self, taxonomy: str, student: StudentSpec | str, optimisation: Optimisation = Optimisation(),
                  lovasz: float = 1.0, balance: float = 0.0) -> None:
         super().__init__(taxonomy, student, optimisation, lovasz, balance)
-        self.student.requires_grad_(False)
+        self.student.eval().requires_grad_(False)  # Lightning leaves modes as they are when a training begins
         if not isinstance(self.student.head, nn.Linear):
             raise ValueError(f'{student} classifies with a {type(self.student.head).__name__}: a linear probe needs a '
                              'student with a linear head of its own')
