@@ -8,7 +8,12 @@ import pytest
 import torch
 from looked_at import ARCHITECTURES, LOOKING, TINY, batch_of, gradients, learn, student
 
+from ros_kd.label_sets import get_taxonomy
 from training.fusion import FusionScale, ImageOnly, ReleasedScale, WithoutLearner, majority
+from training.images.backbone import ResNet
+from training.images.branch import ImageBranch
+from training.images.checkpoint import NetworkInfo, save_image_network
+from training.images.network import ImageNetwork
 from training.methods.two_d_pass import ReleasedTwoDPASS, TwoDPASS
 
 
@@ -159,6 +164,28 @@ def test_the_release_averages_over_classes_and_labels_voxels():
     target = torch.nn.functional.one_hot(most, 12).float()
     own = scale.answer.lidar[scale.level[rows]]
     assert torch.allclose(loss, released.segmentation(own, target, torch.ones(len(rows))), atol=1e-5)
+
+
+def test_the_image_network_can_be_one_that_was_trained_before(tmp_path):
+    trained = ImageNetwork(ResNet(TINY.backbone), 8, classes=13)
+    info = NetworkInfo(TINY.backbone, 8, get_taxonomy('street-12'), (48, 64), tuple(range(12)))
+    file = save_image_network(tmp_path / 'teacher.safetensors', trained, info)
+    method = TwoDPASS('street-12', student(), image=ImageBranch(str(file)), looking=LOOKING, hidden=8)
+    kept = trained.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in method.images.state_dict().items())
+    assert method.images.training and method.images.width == 8 and method.images.classifier is None
+
+
+@pytest.mark.parametrize('kind', [TwoDPASS, ReleasedTwoDPASS])
+def test_half_precision_has_finite_losses_and_gradients(kind):
+    method = two_d_pass(kind=kind)
+    batch = batch_of(method, [1])
+    with torch.autocast('cpu', torch.bfloat16):
+        terms = losses(method, batch)
+    whole = losses(method, batch)
+    for name, value in terms.items():
+        assert value.dtype == torch.float32 and torch.allclose(value, whole[name], rtol=0.1, atol=1e-3), name
+    assert all(value < 1e4 for value in gradients(method, sum(terms.values())).values())
 
 
 def test_unknown_parts_are_refused():

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ros_kd.students.checkpoint import SUFFIX
 from training.images.backbone import ResNet, ResNetSpec
+from training.images.checkpoint import load_image_network
 from training.images.network import ImageNetwork
 
 
@@ -15,8 +17,8 @@ from training.images.network import ImageNetwork
 class ImageBranch:
     """An image network, as recipes describe it.
 
-    backbone: see ImageNetwork; or the size of an untrained one. width: channels of its scales.
-    frozen: it stays as it is; for one that was trained before.
+    backbone: see ImageNetwork; the size of an untrained one; or a whole network that was trained before, the file
+    *.safetensors of fit-images. width: channels of its scales; a file has its own. frozen: it stays as it is.
     """
 
     backbone: str | ResNetSpec = 'resnet-34'
@@ -24,6 +26,12 @@ class ImageBranch:
     frozen: bool = False
 
     def build(self) -> ImageNetwork:
-        """Return the network. Raises ValueError if there is no such backbone."""
-        backbone = ResNet(self.backbone) if isinstance(self.backbone, ResNetSpec) else self.backbone
-        return ImageNetwork(backbone, self.width).requires_grad_(not self.frozen)
+        """Return the network, without classifier. Raises CheckpointError or ValueError if there is none."""
+        if isinstance(self.backbone, ResNetSpec):
+            network = ImageNetwork(ResNet(self.backbone), self.width)
+        elif self.backbone.endswith(SUFFIX):
+            network, _ = load_image_network(self.backbone)
+            network.classifier = network.classes = None
+        else:
+            network = ImageNetwork(self.backbone, self.width)
+        return network.train().requires_grad_(not self.frozen)

@@ -32,5 +32,6 @@ class SegmentationLoss(nn.Module):
 
         weight: [M], of each point in the cross-entropy. 0 (with a gradient) without points.
         """
+        logits = logits.float()
         loss = soft_cross_entropy(logits, target, weight[:, None] * self.class_weight)
         return loss + self.lovasz * lovasz_softmax(logits, target.argmax(1)) if self.lovasz else loss

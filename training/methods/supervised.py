@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
-from training.batches import Batch
+from training.batches import Batch, PointTargets
 from training.losses.segmentation import SegmentationLoss
 from training.methods import Answer, Method, Optimisation
 from training.targets import LabelTargets, Makers
@@ -21,9 +21,11 @@ class Supervised(Method):
 
     lovasz: weight of the Lovász-softmax loss beside the cross-entropy. balance: rare classes weigh (most frequent / own
     frequency) ** balance in the latter; 0: all alike. Both of all classifiers that methods build upon this one.
+    kind: what is learnt, of targets.Knowledge.
     """
 
     learns_without_labels = False
+    kind = 'labels'
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
                  optimisation: Optimisation = Optimisation(), lovasz: float = 1.0, balance: float = 1 / 3) -> None:
@@ -36,19 +38,25 @@ class Supervised(Method):
         return Makers(labels=LabelTargets(self.taxonomy))
 
     def on_fit_start(self) -> None:
-        """Balance classes by their frequency in the training labels. Raises ValueError without any."""
+        """Balance classes by their frequency in what is learnt. Raises ValueError if that is nothing."""
+        mass = torch.from_numpy(self.trainer.datamodule.class_mass(self.kind, len(self.taxonomy))).float()
+        if not mass.any():
+            raise ValueError(f'{type(self).__name__} learns from {self.kind} of points, but not one point has any: '
+                             'choose a data set with 3D labels and data.labels.share above 0, or a teacher that knows '
+                             'the classes')
         if self.exponent:
-            mass = torch.from_numpy(self.trainer.datamodule.class_mass('labels', len(self.taxonomy))).float()
-            if not mass.any():
-                raise ValueError(f'no labelled points to train on, but {type(self).__name__} needs 3D labels: choose a '
-                                 'data set with labels, and data.labels.share above 0')
             self.segmentation.balance(mass, self.exponent)
 
+    def compared(self, batch: Batch) -> PointTargets:
+        """See Method."""
+        return getattr(batch, self.kind)
+
     def supervision(self, batch: Batch, answer: Answer) -> Tensor:
-        """Return the student's loss at the labelled points in range."""
-        logits, inside = answer.at(batch.labels.index)
-        return self.segmentation(logits, batch.labels.values[inside], batch.labels.weight[inside])
+        """Return the student's loss at the points in range whose class is known."""
+        targets = self.compared(batch)
+        logits, inside = answer.at(targets.index)
+        return self.segmentation(logits, targets.values[inside], targets.weight[inside])
 
     def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
         """See Method."""
-        return {'labels': self.supervision(batch, answer)}
+        return {self.kind: self.supervision(batch, answer)}

@@ -103,7 +103,7 @@ class TwoDPASS(WithImages):
 
     def agreement(self, fused: Tensor, lidar: Tensor) -> Tensor:
         """Return KL(fused || lidar) of logits [M, K], the mean over the points (eq. 7)."""
-        return kl_divergence(teacher_logits=fused, student_logits=lidar)
+        return kl_divergence(teacher_logits=fused.float(), student_logits=lidar.float())
 
     def _divergence(self, scales: list[_Scale], batch: Batch, answer: Answer, seen: Seen) -> Tensor:
         if self.learns_without_labels:
@@ -125,8 +125,8 @@ class ReleasedTwoDPASS(TwoDPASS):
                  optimisation: Optimisation = Optimisation(), image: ImageBranch = ImageBranch(),
                  looking: Looking = Looking(), hidden: int = 64, divergence: float = 0.05, lovasz: float = 0.1,
                  balance: float = 1 / 3, unlabelled: bool = True) -> None:
-        super().__init__(taxonomy, student, optimisation, image, looking, 'learner', hidden, divergence, lovasz, balance,
-                         unlabelled)
+        super().__init__(taxonomy, student, optimisation, image, looking, 'learner', hidden, divergence, lovasz,
+                         balance, unlabelled)
 
     def scale(self, parts: str) -> type[nn.Module]:
         """Return the released one."""
@@ -147,7 +147,7 @@ class ReleasedTwoDPASS(TwoDPASS):
 
     def agreement(self, fused: Tensor, lidar: Tensor) -> Tensor:
         """Return KL(fused || lidar), the mean over points and classes."""
-        return kl_divergence_per_entry(teacher_logits=fused, student_logits=lidar)
+        return kl_divergence_per_entry(teacher_logits=fused.float(), student_logits=lidar.float())
 
 
 def _rows(level: SparseTensor, answer: Answer) -> Tensor:

@@ -1,0 +1,52 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Pseudo-labels: what an image network calls the points that cameras see is taken for the truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from ros_kd.students.presets import StudentSpec
+from training.batches import Batch, PointTargets
+from training.methods import Answer, Optimisation
+from training.methods.supervised import Supervised
+from training.projected import ClassTargets, Projecting
+from training.targets import Makers, reachable
+from training.teachers import Teacher
+
+
+class PseudoLabels(Supervised):
+    """Trains as with 3D labels, on the likeliest class of the teacher's soft labels; no 3D label is needed.
+
+    projecting: how images are looked up; its `confidence` leaves doubtful points out.
+    """
+
+    learns_without_labels = True
+    kind = 'classes'
+
+    def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
+                 optimisation: Optimisation = Optimisation(), projecting: Projecting = Projecting(confidence=0.5),
+                 lovasz: float = 1.0, balance: float = 1 / 3) -> None:
+        super().__init__(taxonomy, student, optimisation, lovasz, balance)
+        self.projecting = projecting
+
+    def makers(self, teacher: Teacher | None) -> Makers:
+        """See Method."""
+        if teacher is None:
+            raise ValueError('pseudo-labels need a teacher: give data.teacher in the recipe')
+        self.taught = reachable(teacher.taxonomy, self.taxonomy)
+        return Makers(classes=ClassTargets(teacher, self.taxonomy, self.projecting))
+
+    def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
+        """See Method."""
+        return {'classes': self.supervision(replace(batch, classes=hardened(batch.classes)), answer)}
+
+
+def hardened(targets: PointTargets) -> PointTargets:
+    """Return the targets with all probability on the likeliest class."""
+    likeliest = targets.values.argmax(1)
+    return replace(targets, values=one_hot(likeliest, targets.values.shape[1]).to(targets.values.dtype))

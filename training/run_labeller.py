@@ -1,0 +1,97 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Labels from a run as it stands: what the method answers, with cameras where it needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+from torch import Tensor
+
+from ros_kd.frames import PairedFrame
+from ros_kd.students.nearest import nearest_logits
+from ros_kd.students.predictor import Prediction
+from training.augmentation import Sample
+from training.batches import Batch
+from training.export import find_run_checkpoint
+from training.images.looking import look_all
+from training.methods import Answer, Method
+from training.targets import Knowledge, Targets
+from training.teachers.recipe import teacher_of
+
+
+class RunLabeller:
+    """The method of a run, by its recipe.yaml and its checkpoint: the best, else the last. See labellers.Labeller."""
+
+    def __init__(self, run: Path, root: Path | None = None, device: str = 'auto') -> None:
+        """Load the run of a folder.
+
+        root: where relative paths of the recipe's teacher start (None: as its data.root says). Raises ValueError if it
+        is no run.
+        """
+        recipe = run / 'recipe.yaml'
+        if not recipe.is_file():
+            raise ValueError(f'{run} is no run: expected the folder of a training, with its recipe.yaml')
+        checkpoint = torch.load(find_run_checkpoint(run), map_location='cpu', weights_only=True)
+        self.method = method_of(recipe)
+        self.method.load_state_dict(checkpoint['state_dict'])
+        self.method.to(device if device != 'auto' else 'cuda' if torch.cuda.is_available() else 'cpu').eval()
+        self.temperature = checkpoint['student']['temperature']
+        self.taxonomy, self.taught = self.method.taxonomy, checkpoint['student'].get('taught')
+        self.name = f'run {run}{" (with its cameras)" if self.method.cameras else ""}'
+        self._scores = None
+        if self.method.cameras:
+            named = bool(yaml.safe_load(recipe.read_text())['data'].get('teacher'))
+            self._scores = self.method.makers(teacher_of(recipe, root) if named else None).classes
+        self._offset = torch.tensor([0.0 if name else -torch.inf for name in self.taxonomy.names],
+                                    device=self.method.device)
+
+    @torch.inference_mode()
+    def label(self, frame: PairedFrame) -> Prediction:
+        """Return label uint8 [N] and confidence float32 [N], as Predictor.predict does for an exported student.
+
+        Raises InputError if the scan lacks a column.
+        """
+        answer = self.method.answer(self._batch(frame).to(self.method.device))
+        if not len(answer.logits):
+            return Prediction(np.zeros(len(frame.scan), np.uint8), np.zeros(len(frame.scan), np.float32))
+        voxel = answer.voxels.point_voxel
+        logits = torch.cat([answer.logits, answer.logits.new_zeros(1, answer.logits.shape[1])])[voxel]
+        known = voxel >= 0
+        if self.method.spec.inputs.beyond == 'nearest':
+            self._beyond(frame, answer, logits, known)
+        confidence, label = (logits / self.temperature + self._offset).softmax(1).max(1)
+        label, confidence = torch.where(known, label, 0), torch.where(known, confidence, 0)
+        return Prediction(label.to(torch.uint8).cpu().numpy(), confidence.float().cpu().numpy())
+
+    def _batch(self, frame: PairedFrame) -> Batch:
+        width = len(self.taxonomy)
+        scores = None if self._scores is None else self._scores(frame)
+        looking = self.method.looking if self.method.cameras else None
+        looks = () if looking is None else look_all(frame, looking)
+        return Batch.of([Sample(frame, Knowledge(labels=Targets.none(width), classes=scores), looks)])
+
+    def _beyond(self, frame: PairedFrame, answer: Answer, logits: Tensor, known: Tensor) -> None:
+        """Fill in the points out of range, as the nearest voxels are called."""
+        points = torch.from_numpy(frame.points).to(logits.device)
+        rows = (~known & torch.isfinite(points).all(1) & (points != 0).any(1)).nonzero().squeeze(1)
+        if len(rows):
+            tensor = answer.voxels.tensor
+            logits[rows] = nearest_logits(points[rows], tensor.keys, answer.logits,
+                                          self.method.spec.inputs.voxel_size, answer.voxels.backend)
+            known[rows] = True
+
+
+def method_of(recipe: Path) -> Method:
+    """Return the method that a recipe names, untrained. Raises ValueError if it names none."""
+    data = yaml.safe_load(recipe.read_text()) or {}
+    if 'model' not in data:
+        raise ValueError(f'{recipe} names no method: expected model with class_path and init_args')
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Method, 'model')
+    return parser.instantiate_classes(parser.parse_object({'model': data['model']})).model
