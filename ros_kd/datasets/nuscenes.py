@@ -21,13 +21,14 @@ from ros_kd import extrinsics
 from ros_kd.cameras import Camera
 from ros_kd.datasets import DatasetError, Options
 from ros_kd.datasets.files import FrameList, read_labels, read_points, thin
+from ros_kd.datasets.nuscenes_splits import SPLITS, in_split
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import CameraView, PairedFrame, Scan
 from ros_kd.images import ImageFile
 from ros_kd.label_sets import get_taxonomy
 
-KNOWN = 'version=v1.0-mini (default: the only one), scenes=scene-0061 (default: all), cameras=CAM_FRONT (default: ' \
-    'all six), every=N (each Nth keyframe), frames=N (at most N)'
+KNOWN = 'version=v1.0-mini (default: the only one), scenes=scene-0061 (default: all), split=train or val (the official ' \
+    'ones), cameras=CAM_FRONT (default: all six), every=N (each Nth keyframe), frames=N (at most N)'
 LIDAR = 'LIDAR_TOP'
 CAMERAS = ('CAM_FRONT', 'CAM_FRONT_RIGHT', 'CAM_BACK_RIGHT', 'CAM_BACK', 'CAM_BACK_LEFT', 'CAM_FRONT_LEFT')
 
@@ -54,14 +55,16 @@ def recognises(path: Path) -> bool:
 
 def open(path: Path, options: Options) -> FrameList:
     """Open the keyframes whose files are there. Raises DatasetError saying what is missing."""
-    version, scenes = options.text('version', ''), options.names('scenes')
+    version, scenes, split = options.text('version', ''), options.names('scenes'), options.text('split', '')
     cameras = options.names('cameras', CAMERAS)
     every, frames = options.number('every', 1), options.number('frames', 0)
     options.finish('nuscenes', KNOWN)
     unknown = [name for name in cameras if name not in CAMERAS]
     if unknown:
         raise DatasetError(f'nuScenes has no camera {", ".join(unknown)}; it has {", ".join(CAMERAS)}')
-    tables = _Tables(path, _version(path, version), scenes)
+    if split not in ('', *SPLITS):
+        raise DatasetError(f'option split={split}: expected {" or ".join(SPLITS)}, or none for all scenes')
+    tables = _Tables(path, _version(path, version), scenes, split)
     keyframes = tables.keyframes((LIDAR, *cameras))
     complete = [frame for frame in keyframes if all((path / row['filename']).exists() for row in frame.values())]
     if len(complete) < len(keyframes):
@@ -86,12 +89,16 @@ def _version(path: Path, version: str) -> Path:
 class _Tables:
     """The rows that LiDAR and cameras need, by token."""
 
-    def __init__(self, root: Path, folder: Path, scenes: tuple[str, ...]) -> None:
+    def __init__(self, root: Path, folder: Path, scenes: tuple[str, ...], split: str) -> None:
         self.root, self.folder = root, folder
         chosen = {row['token']: row['name'] for row in self._rows('scene') if not scenes or row['name'] in scenes}
         missing = sorted(set(scenes) - set(chosen.values()))
         if missing:
             raise DatasetError(f'{folder} has no scenes {", ".join(missing)}')
+        if split:
+            chosen = {token: name for token, name in chosen.items() if in_split(name, split, folder.name)}
+        if not chosen:
+            raise DatasetError(f'{folder} has no scenes of split {split}' if split else f'{folder} has no scenes')
         samples = {row['token']: row['timestamp'] for row in self._rows('sample') if row['scene_token'] in chosen}
         sensors = {row['token']: row['channel'] for row in self._rows('sensor')}
         self._calibrations = {row['token']: row for row in self._rows('calibrated_sensor')}

@@ -14,6 +14,7 @@ from agreement import inside_box, share_on_class, teacher_labels, turned
 
 from ros_kd import extrinsics
 from ros_kd.datasets import DatasetError, nuscenes, open_dataset
+from ros_kd.datasets.nuscenes_splits import in_split
 
 SPEED, LAG = 10.0, 0.04
 CAMERA_ROTATION = [0.5, -0.5, 0.5, -0.5]  # w x y z: optical axes on a vehicle that looks along x
@@ -97,6 +98,22 @@ def test_keyframes_without_their_files_are_skipped_and_counted(root: Path, caplo
     (root / 'samples' / 'LIDAR_TOP' / '1.pcd.bin').unlink()
     with pytest.raises(DatasetError, match='none of 2 keyframes'):
         _open(root)
+
+
+def test_the_official_splits_have_their_numbers_of_scenes() -> None:
+    scenes = [f'scene-{number:04}' for number in range(1, 1111)]
+    assert sum(in_split(scene, 'val', 'v1.0-trainval') for scene in scenes) == 150
+    assert not any(in_split(f'scene-{n:04}', 'val', 'v1.0-trainval') for n in (1, 37, 61, 918, 970, 1110))
+    # 0553 validates in the whole data set and trains in the small one.
+    assert [in_split('scene-0553', 'val', f'v1.0-{version}') for version in ('trainval', 'mini')] == [True, False]
+
+
+def test_a_split_keeps_its_scenes(root: Path) -> None:
+    assert len(_open(root, 'cameras=CAM_FRONT&split=train')) == 2
+    with pytest.raises(DatasetError, match='no scenes of split val'):
+        _open(root, 'split=val')
+    with pytest.raises(DatasetError, match='split=test'):
+        _open(root, 'split=test')
 
 
 def test_lidarseg_gives_labels_in_the_raw_taxonomy(root: Path) -> None:
