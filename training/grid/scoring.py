@@ -1,0 +1,45 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Scores of many students on the same frames, which are read once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from ros_kd.datasets import open_dataset
+from ros_kd.frames import PairedFrame
+from ros_kd.label_sets import get_taxonomy
+from training.data import under
+from training.evaluate import Evaluation, Report
+from training.grid.plan import Scoring
+from training.labellers import Labeller, translate
+
+
+@lru_cache(maxsize=64)
+def _frame(specification: str, index: int) -> PairedFrame:
+    return _dataset(specification)[index]
+
+
+@lru_cache(maxsize=16)
+def _dataset(specification: str):  # noqa: ANN202
+    return open_dataset(specification)
+
+
+def score(labeller: Labeller, scoring: Scoring, root: Path) -> Report:
+    """Score a student on all frames of the datasets, whose relative paths start at `root`.
+
+    Up to 64 frames stay in memory for the next student. Raises DatasetError or ValueError.
+    """
+    taxonomy = get_taxonomy(scoring.taxonomy)
+    evaluation, sources = Evaluation(taxonomy), set()
+    for specification in scoring.datasets:
+        placed = under(root, specification)
+        for index in range(len(_dataset(placed))):
+            frame = _frame(placed, index)
+            prediction = labeller.label(frame)
+            evaluation.add(frame, translate(prediction.label, labeller.taxonomy, taxonomy), prediction.confidence)
+            sources.add(frame.scan.taxonomy.name if frame.scan.taxonomy else '')
+    augmentation = f'{scoring.tta} turned views' if scoring.tta > 1 else 'none'
+    return evaluation.report(labeller.name, list(scoring.datasets), ', '.join(sorted(sources)), augmentation)
