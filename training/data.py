@@ -21,7 +21,7 @@ from training.images.looking import Looking, look, look_all
 from training.labelled import LabelSplit
 from training.loading import EpochOrder, ResumableLoader
 from training.prepared import PreparedFrames
-from training.targets import class_mass
+from training.targets import Makers, class_mass
 from training.teachers import Teacher
 
 
@@ -102,18 +102,20 @@ class Frames(LightningDataModule):
         for part in ('train', 'val') if stage == 'fit' else ('val',):
             if part in self._frames:
                 continue
-            names = [under(self.root, name) for name in getattr(self, part)]
-            sources = [(name, open_dataset(name)) for name in names]
-            # Others only fill what training lacks; validation asks about this frame's own cameras.
-            neighbours = self.neighbours if part == 'train' else 0
-            frames = PreparedFrames(sources, makers, neighbours, self.cache, method.looking is not None)
-            self._frames[part] = frames
+            frames = self._frames[part] = self.open(part, makers, method.looking is not None)
             if part == 'train' and makers.labels is not None:
                 frames.labelled = self.labels.choose(frames.names)
             if self.cache is None:
                 frames.known(np.arange(len(frames)), len(frames))  # before loader processes would each make their own
         if stage == 'fit' and not len(self._frames['train']):
             raise ValueError(f'no frames to train on in {self.train}')
+
+    def open(self, part: str, makers: Makers, images: bool = False) -> PreparedFrames:
+        """Return the frames of "train" or "val" with what the makers know of them. Raises DatasetError."""
+        sources = [(name, open_dataset(under(self.root, name))) for name in getattr(self, part)]
+        # Others only fill what training lacks; validation asks about this frame's own cameras.
+        neighbours = self.neighbours if part == 'train' else 0
+        return PreparedFrames(sources, makers, neighbours, self.cache, images)
 
     @property
     def labelled_frames(self) -> list[str]:

@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Sequence
-from zipfile import BadZipFile
+from typing import Iterator, Sequence
 
 import numpy as np
 from rich.progress import track
@@ -19,23 +17,24 @@ from ros_kd.datasets import Dataset as FrameSource
 from ros_kd.frames import PairedFrame
 from ros_kd.images import RawPixels
 from training.augmentation import Sample
+from training.cache import TargetCache
 from training.targets import Knowledge, Makers, TargetMaker, Targets
 
 COUNTED = 256  # frames that class frequencies are counted over
 
 
 class PreparedFrames:
-    """Frames whose targets are computed once: all kept in memory, or targets in files under `cache` if that is given.
+    """Frames whose targets are computed once: all kept in memory, or targets in a TargetCache at `cache` if given.
 
-    neighbours: how many frames before and after each one also tell of its points. images: keep the frames' views, with
-    decoded images where frames are kept in memory. labelled: bool [frames], which of them have their 3D labels used;
-    None: all.
+    sources: data sets, each with the name that its targets are kept under. neighbours: how many frames before and after
+    each one also tell of its points. images: keep the frames' views, with decoded images where frames are kept in
+    memory. labelled: bool [frames], which of them have their 3D labels used; None: all.
     """
 
     def __init__(self, sources: Sequence[tuple[str, FrameSource]], makers: Makers, neighbours: int = 0,
                  cache: Path | None = None, images: bool = False) -> None:
         self.sources, self.makers, self.neighbours = sources, makers, neighbours
-        self.cache, self.images = cache, images
+        self.cache, self.images = None if cache is None else TargetCache(cache), images
         self.places = [(number, i) for number, (_, source) in enumerate(sources) for i in range(len(source))]
         self.labelled = np.ones(len(self.places), bool)
         self._kept: dict[int, Sample] = {}
@@ -52,11 +51,9 @@ class PreparedFrames:
         if index in self._kept:
             return self._kept[index]
         number, i = self.places[index]
-        name, source = self.sources[number]
+        _, source = self.sources[number]
         frame = source[i]
-        stored = f'{name} {i} {frame.key} {len(frame.scan)}'
-        known = Knowledge(*(self._targets(maker, kind, stored, source, frame, i, index)
-                            for kind, maker in vars(self.makers).items()))
+        known = Knowledge(*(self._targets(maker, kind, frame, index) for kind, maker in vars(self.makers).items()))
         if not self.images:
             frame = replace(frame, views=())
         elif self.cache is None:
@@ -72,30 +69,51 @@ class PreparedFrames:
         chosen = among[np.unique(np.linspace(0, len(among) - 1, min(most, len(among))).astype(int))]
         return [self[int(i)].known for i in track(chosen, 'Targets', transient=True)]
 
-    def _targets(self, maker: TargetMaker | None, kind: str, name: str, source: FrameSource, frame: PairedFrame, i: int,
-                 index: int) -> Targets | None:
+    def fill(self, rank: int = 0, world: int = 1) -> Iterator[int]:
+        """Compute what the cache lacks of every `world`-th frame from `rank` on, keeping nothing in memory.
+
+        Yields for each frame how many targets were computed. Raises CacheError.
+        """
+        makers = [maker for kind, maker in vars(self.makers).items() if maker is not None and kind != 'labels']
+        for index in range(rank, len(self), world):
+            number, i = self.places[index]
+            frame = self.sources[number][1][i]
+            before = self.cache.added
+            for maker in makers:
+                self._kept_targets(maker, frame, index)
+            yield self.cache.added - before
+
+    def _targets(self, maker: TargetMaker | None, kind: str, frame: PairedFrame, index: int) -> Targets | None:
         if maker is None:
             return None
         if kind == 'labels':
             return maker(frame) if self.labelled[index] else Targets.none(maker.width)
-        return self._stored(f'{name} {maker.identity} neighbours {self.neighbours}',
-                            lambda: maker(frame, self._others(source, frame, i)))
+        return self._kept_targets(maker, frame, index)
+
+    def _kept_targets(self, maker: TargetMaker, frame: PairedFrame, index: int) -> Targets:
+        number, i = self.places[index]
+
+        def make() -> Targets:
+            return maker(frame, self._others(self.sources[number][1], frame, i))
+        return make() if self.cache is None else self.cache.get_or_make(self._text(maker, frame, index), make)
+
+    def _text(self, maker: TargetMaker, frame: PairedFrame, index: int) -> str:
+        """Everything that the targets of a frame depend on, but for the images' pixels."""
+        number, i = self.places[index]
+        return (f'{self.sources[number][0]} {i} {frame.key} {len(frame.scan)} points {_digest(frame):08x} '
+                f'{maker.identity} neighbours {self.neighbours}')
 
     def _others(self, source: FrameSource, frame: PairedFrame, i: int) -> list[PairedFrame]:
         near = range(max(i - self.neighbours, 0), min(i + self.neighbours + 1, len(source)))
         return [source[j] for j in near if j != i] if frame.world_from_lidar is not None else []
 
-    def _stored(self, text: str, make: Callable[[], Targets]) -> Targets:
-        if self.cache is None:
-            return make()
-        path = self.cache / f'{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz'
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                return Targets(data['index'], data['values'], data['weight'], data['group'] if 'group' in data else None)
-        except (FileNotFoundError, BadZipFile, KeyError, EOFError):
-            targets = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f'.{os.getpid()}.npz')  # several processes may share the folder
-        np.savez(part, **{name: value for name, value in vars(targets).items() if value is not None})
-        part.replace(path)
-        return targets
+
+def _digest(frame: PairedFrame) -> int:
+    """The CRC-32 of where a frame's points, cameras and vehicle are: a rig that was calibrated anew is another one."""
+    pose = [] if frame.world_from_lidar is None else [frame.world_from_lidar]
+    total = zlib.crc32(repr([(view.name, view.stamp, view.camera.width, view.camera.height, view.camera.model,
+                              view.camera.distortion) for view in frame.views]).encode())
+    for place in [frame.points, *pose, *(part for view in frame.views for part in (view.lidar_to_camera,
+                                                                                  view.camera.K))]:
+        total = zlib.crc32(np.ascontiguousarray(place), total)
+    return total
