@@ -10,6 +10,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Collection
 
 import numpy as np
 from rich.console import Console
@@ -21,13 +22,13 @@ from ros_kd.frames import PairedFrame
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.scores import Confusion
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.labellers import Constant, Labeller, ProjectedTeacher, Student, translate
+from training.labellers import Constant, Labeller, ProjectedTeacher, Student, answers, translate
 from training.metrics import Calibration, frequency_weighted_iou
 from training.subsets import subsets
-from training.targets import truth
+from training.targets import reachable, truth
 
-PROTOCOL = ('mIoU: mean over the classes that have labelled points. A labelled point without a prediction is an error. '
-            'Points without a label are left out.')
+PROTOCOL = ('mIoU: mean over the classes that have labelled points; reachable mIoU: over those of them that training '
+            'could tell of. A labelled point without a prediction is an error. Points without a label are left out.')
 
 
 @dataclass
@@ -42,7 +43,8 @@ class SubsetScore:
 
 @dataclass
 class Report:
-    """Scores as fractions. iou: by class name, None for a class without labelled points."""
+    """Scores as fractions. iou: by class name, None for a class without labelled points. reachable: the classes that
+    labels could be, with the taxonomy and the teacher that they were taught with."""
 
     labeller: str
     datasets: list[str]
@@ -58,6 +60,8 @@ class Report:
     iou: dict[str, float | None]
     support: dict[str, int]
     subsets: dict[str, SubsetScore] = field(default_factory=dict)
+    reachable: list[str] = field(default_factory=list)
+    reachable_mean_iou: float = math.nan
     protocol: str = PROTOCOL
 
     def to_json(self) -> str:
@@ -99,24 +103,28 @@ class Evaluation:
             part.add(expected[chosen], label[chosen])
         self.frames += 1
 
-    def report(self, labeller: str, datasets: list[str], labels: str, augmentation: str) -> Report:
-        """Return the scores so far."""
+    def report(self, labeller: str, datasets: list[str], labels: str, augmentation: str,
+               reached: Collection[int] | None = None) -> Report:
+        """Return the scores so far. reached: ids of the classes that labels could be; None: all."""
         whole, names = self.whole, self.taxonomy.names
         iou = {name: None if np.isnan(value) else float(value) for name, value in zip(names, whole.iou) if name}
         support = {name: int(value) for name, value in zip(names, whole.support) if name}
         parts = {name: SubsetScore(part.total, int((part.support > 0).sum()), part.mean_iou, part.accuracy)
                  for name, part in self.parts.items() if part.total}
+        among = [i for i, name in enumerate(names) if name and (reached is None or i in reached)]
+        found = [iou[names[i]] for i in among if iou[names[i]] is not None]
         return Report(labeller, datasets, self.taxonomy.name, labels, self.frames, whole.total, augmentation,
                       whole.mean_iou, whole.accuracy, frequency_weighted_iou(whole), self.calibration.error, iou,
-                      support, parts)
+                      support, parts, [names[i] for i in among], float(np.mean(found)) if found else math.nan)
 
 
 def evaluate(labeller: Labeller, datasets: list[str], taxonomy: Taxonomy, augmentation: str = 'none',
-             pictures: Path | None = None) -> Report:
+             pictures: Path | None = None, reached: Collection[int] | None = None) -> Report:
     """Score a labeller on all frames of datasets given by specification.
 
     pictures: a folder that gets a picture of truth and labels of each frame. A teacher is scored only where it answers.
-    Raises DatasetError or ValueError.
+    reached: ids of `taxonomy` that reachable mIoU is over; None: those that the labeller was taught. Raises
+    DatasetError or ValueError.
     """
     evaluation, sources = Evaluation(taxonomy), set()
     for specification in datasets:
@@ -129,7 +137,8 @@ def evaluate(labeller: Labeller, datasets: list[str], taxonomy: Taxonomy, augmen
             if pictures is not None:
                 from training.pictures import save_comparison
                 save_comparison(pictures / f'{frame.key.replace("/", "-")}.png', frame, label, taxonomy)
-    return evaluation.report(labeller.name, datasets, ', '.join(sorted(sources)), augmentation)
+    reached = answers(labeller, taxonomy) if reached is None else reached
+    return evaluation.report(labeller.name, datasets, ', '.join(sorted(sources)), augmentation, reached)
 
 
 def show(report: Report, console: Console) -> None:
@@ -137,12 +146,15 @@ def show(report: Report, console: Console) -> None:
     console.print(f'[bold]{report.labeller}[/] on {", ".join(report.datasets)}: {report.frames} frames, '
                   f'{report.points} points labelled in "{report.labels}", classes {report.taxonomy}, '
                   f'test-time augmentation: {report.test_time_augmentation}')
-    scores = Table('mIoU %', 'accuracy %', 'fwIoU %', 'ECE %')
+    reachable_of = f'{len(report.reachable)} of {len(report.iou)}'
+    scores = Table('mIoU %', f'mIoU %, {reachable_of} classes reachable', 'accuracy %', 'fwIoU %', 'ECE %')
     scores.add_row(*(f'{100 * value:.1f}' for value in (
-        report.mean_iou, report.accuracy, report.frequency_weighted_iou, report.calibration_error)))
+        report.mean_iou, report.reachable_mean_iou, report.accuracy, report.frequency_weighted_iou,
+        report.calibration_error)))
     classes = Table('class', 'IoU %', 'points')
     for name, value in report.iou.items():
-        classes.add_row(name, '-' if value is None else f'{100 * value:.1f}', str(report.support[name]))
+        shown = name if name in report.reachable else f'{name} (not reachable)'
+        classes.add_row(shown, '-' if value is None else f'{100 * value:.1f}', str(report.support[name]))
     parts = Table('part of the points', 'mIoU %', 'accuracy %', 'classes', 'points')
     for name, part in report.subsets.items():
         parts.add_row(name, f'{100 * part.mean_iou:.1f}', f'{100 * part.accuracy:.1f}', str(part.classes),
@@ -154,6 +166,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser('python -m training evaluate', description='Score labels against 3D labels.')
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument('--checkpoint', type=Path, help='a student: .safetensors file')
+    what.add_argument('--run', type=Path, metavar='DIR',
+                      help='a run as it stands, with cameras if its method needs them (PointPainting, MultiBranch)')
     what.add_argument('--constant', metavar='CLASS', help='one class for every point, as a baseline')
     what.add_argument('--teacher', type=Path, metavar='RECIPE',
                       help='the teacher of a recipe (or of a run\'s recipe.yaml), at the points that cameras see')
@@ -161,6 +175,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--dataset', action='append', required=True, metavar='SPEC',
                         help='kind:path?options; repeatable')
     parser.add_argument('--taxonomy', default='street-12', help='classes to compare in (default: street-12)')
+    parser.add_argument('--reachable', metavar='LABELS', help='reachable classes are those that this label set maps '
+                        'to (default: those that the student, or the teacher, was taught); compares a student that saw '
+                        'all classes with one that could not')
     parser.add_argument('--tta', type=int, default=1, metavar='N', help='average over N turned views (default: 1)')
     parser.add_argument('--out', type=Path, help='write the report as JSON')
     parser.add_argument('--pictures', type=Path, metavar='DIR', help='write a picture of each frame')
@@ -171,6 +188,9 @@ def _parser() -> argparse.ArgumentParser:
 def _labeller(chosen: argparse.Namespace, taxonomy: Taxonomy) -> Labeller:
     if chosen.checkpoint:
         return Student(chosen.checkpoint, chosen.tta, chosen.device)
+    if chosen.run:
+        from training.run_labeller import RunLabeller
+        return RunLabeller(chosen.run, chosen.root, chosen.device)
     if chosen.constant:
         return Constant(chosen.constant, taxonomy)
     from training.teachers.recipe import teacher_of
@@ -186,7 +206,8 @@ def main(arguments: list[str]) -> int:
     taxonomy = get_taxonomy(chosen.taxonomy)
     augmented = chosen.checkpoint and chosen.tta > 1
     augmentation = f'{chosen.tta} rotations about the vertical, every second one mirrored' if augmented else 'none'
-    report = evaluate(_labeller(chosen, taxonomy), chosen.dataset, taxonomy, augmentation, chosen.pictures)
+    reached = reachable(get_taxonomy(chosen.reachable), taxonomy) if chosen.reachable else None
+    report = evaluate(_labeller(chosen, taxonomy), chosen.dataset, taxonomy, augmentation, chosen.pictures, reached)
     show(report, Console())
     if chosen.out:
         chosen.out.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ros_kd.label_sets import get_taxonomy
+from ros_kd.students.adapters import AdapterSpec
 from ros_kd.students.checkpoint import CheckpointInfo, Score, save_checkpoint
 from ros_kd.students.inputs import InputSpec
 from training.calibration import calibrate
@@ -51,9 +52,15 @@ def export_run(run: Path, out: Path, scores: tuple[Score, ...] = (), half: bool 
     described = checkpoint.get('student')
     if described is None:
         raise ValueError(f'{path} describes no student: expected a checkpoint of `python -m training fit`')
+    if described.get('cameras'):
+        raise ValueError(f'{path} is of a student that needs cameras when it runs: the segmenter sees LiDAR alone, so '
+                         'that nothing is exported for it; score the run itself (python -m training evaluate --run DIR)')
+    adapter = described.get('adapter')
     info = CheckpointInfo(described['architecture'], InputSpec(**described['inputs']),
                           get_taxonomy(described['taxonomy']), described['width'], described['recipe'],
-                          (*_validation_score(checkpoint), *scores), described.get('temperature', 1.0))
+                          (*_validation_score(checkpoint), *scores), described.get('temperature', 1.0),
+                          None if adapter is None else AdapterSpec(**adapter), described.get('taught'),
+                          described.get('backbone', False))
     student = info.build()
     prefix = 'student.'
     student.load_state_dict({name[len(prefix):]: value for name, value in checkpoint['state_dict'].items()
@@ -72,7 +79,9 @@ def _validation_score(checkpoint: dict[str, Any]) -> tuple[Score, ...]:
     if best.get('monitor') is None or best.get('current_score') is None:
         return ()
     details = f'step {checkpoint["global_step"]}; agreement with the training targets, chosen for the best of it'
-    return (Score(float(best['current_score']), 'mIoU', 'validation frames of the recipe', details),)
+    metric = best['monitor'].removeprefix('val/')
+    return (Score(float(best['current_score']), {'miou': 'mIoU'}.get(metric, metric), 'validation frames of the recipe',
+                  details),)
 
 
 def scores_of(report: Path) -> tuple[Score, ...]:

@@ -14,14 +14,16 @@ from ros_kd.frames import PairedFrame
 from ros_kd.students.predictor import Prediction, Predictor
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.projected import ClassTargets, Projecting
+from training.targets import reachable
 from training.teachers import Teacher
 
 
 class Labeller(Protocol):
-    """name: for reports. taxonomy: of the labels."""
+    """name: for reports. taxonomy: of the labels. taught: the class ids that its training could tell of; None: all."""
 
     name: str
     taxonomy: Taxonomy
+    taught: tuple[int, ...] | None
 
     def label(self, frame: PairedFrame) -> Prediction:
         """Return label uint8 [N] (IGNORE where there is none) and confidence float32 [N]."""
@@ -32,7 +34,7 @@ class Student:
 
     def __init__(self, path: Path, views: int = 1, device: str = 'auto') -> None:
         self.predictor = Predictor.load(path, device, precision='float32', tta=views)
-        self.taxonomy = self.predictor.info.taxonomy
+        self.taxonomy, self.taught = self.predictor.info.taxonomy, self.predictor.info.taught
         self.name = f'student {path}'
 
     def label(self, frame: PairedFrame) -> Prediction:
@@ -48,7 +50,7 @@ class Constant:
             raise ValueError(f'no class "{class_name}" in "{taxonomy.name}"; it has '
                              f'{[name for name in taxonomy.names if name]}')
         self.class_id = taxonomy.names.index(class_name)
-        self.taxonomy = taxonomy
+        self.taxonomy, self.taught = taxonomy, None
         self.name = f'{class_name} everywhere'
 
     def label(self, frame: PairedFrame) -> Prediction:
@@ -62,7 +64,7 @@ class ProjectedTeacher:
 
     def __init__(self, teacher: Teacher, taxonomy: Taxonomy, projecting: Projecting = Projecting()) -> None:
         self.targets = ClassTargets(teacher, taxonomy, projecting)
-        self.taxonomy = taxonomy
+        self.taxonomy, self.taught = taxonomy, reachable(teacher.taxonomy, taxonomy)
         self.name = f'teacher, {teacher.identity}'
 
     def label(self, frame: PairedFrame) -> Prediction:
@@ -78,3 +80,11 @@ def translate(label: np.ndarray, source: Taxonomy, target: Taxonomy) -> np.ndarr
     table = source.lookup_to(target)
     table[IGNORE] = IGNORE
     return table[label]
+
+
+def answers(labeller: Labeller, taxonomy: Taxonomy) -> tuple[int, ...]:
+    """Return the ids of `taxonomy`, rising, that labels of the labeller can be there: those of classes taught to it."""
+    taught = range(len(labeller.taxonomy)) if labeller.taught is None else labeller.taught
+    ids = translate(np.array([i for i in taught if labeller.taxonomy.names[i] is not None], int), labeller.taxonomy,
+                    taxonomy)
+    return tuple(sorted({int(i) for i in ids if i != IGNORE}))

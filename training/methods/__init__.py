@@ -19,7 +19,8 @@ from ros_kd.scores import Confusion
 from ros_kd.sparse import SparseTensor
 from ros_kd.students.presets import StudentSpec
 from ros_kd.students.voxels import VoxelBatch
-from training.batches import Batch
+from ros_kd.taxonomy import IGNORE
+from training.batches import Batch, PointTargets
 from training.calibration import TemperatureFit
 from training.images.looking import Looking
 from training.starting import starting_student
@@ -71,6 +72,12 @@ class Answer:
         voxel, inside = self.rows(index)
         return self.logits[voxel], inside
 
+    @property
+    def label(self) -> np.ndarray:
+        """The likeliest class of every point, uint8 [sum N], IGNORE for those without a voxel."""
+        best = self.logits.argmax(1)
+        return torch.cat([best, best.new_full((1,), IGNORE)])[self.voxels.point_voxel].byte().cpu().numpy()
+
 
 class Method(LightningModule):
     """Given a batch of paired frames, what a teacher knows of them and a student: named losses. What a method adds for
@@ -79,12 +86,15 @@ class Method(LightningModule):
     student: the network to train, by a preset's name ("fast", "accurate"), described, or a checkpoint to start from.
     looking: how batches carry images, None if not at all. learns_without_labels: whether frames without 3D labels teach
     anything. backbone: whether the exported student has a head that was never trained. monitor: the figure of the
-    validation that the best checkpoint is chosen by, the highest first; None: the last one is kept.
+    validation that the best checkpoint is chosen by, the highest first; None: the last one is kept. cameras: whether
+    answers need cameras, too: then nothing is exported for the segmenter. taught: ids of the classes
+    that training can tell of, set by methods that learn from a teacher alone; None: all.
     """
 
     looking: Looking | None = None
     learns_without_labels = True
     backbone = False
+    cameras = False
     monitor: str | None = 'val/miou'
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
@@ -94,6 +104,7 @@ class Method(LightningModule):
         self.student, self.spec = starting_student(student, self.taxonomy)
         self.optimisation = optimisation
         self.recipe = ''
+        self.taught: tuple[int, ...] | None = None
         self.temperature = 1.0
         self._confusions: dict[str, Confusion] = {}
         self._calibration = TemperatureFit(self.taxonomy)
@@ -107,12 +118,20 @@ class Method(LightningModule):
     def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
         """Return the weighted losses by name; their sum is minimised."""
 
+    def compared(self, batch: Batch) -> PointTargets | None:
+        """Return what validation compares the student with: the teacher's classes, or the labels without a teacher."""
+        return batch.labels if batch.classes is None else batch.classes
+
+    def voxels(self, batch: Batch) -> VoxelBatch:
+        """Return what the student sees of the batch."""
+        return self.spec.inputs.prepare([frame.scan for frame in batch.frames], self.device)
+
     def answer(self, batch: Batch) -> Answer:
         """Run the student."""
-        voxels = self.spec.inputs.prepare([frame.scan for frame in batch.frames], self.device)
+        voxels = self.voxels(batch)
         levels = self.student.levels(voxels)
         features = self.student.features_of(levels, voxels)
-        return Answer(voxels, levels, features, self.student.head(features, voxels.backend))
+        return Answer(voxels, levels, features, self.student.head(features, voxels.backend).float())
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the sum of the losses, logging each."""
@@ -130,13 +149,11 @@ class Method(LightningModule):
         self._calibration = TemperatureFit(self.taxonomy)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count how the student agrees with the teacher's classes (or the labels, without a teacher), and with 3D labels where there are any."""
-        voxel = (answer := self.answer(batch)).voxels.point_voxel
-        best = answer.logits.argmax(1)
-        label = torch.cat([best, best.new_full((1,), 255)])[voxel].cpu().numpy()  # -1, the last one, is for no voxel
-        targets = batch.labels if batch.classes is None else batch.classes
+        """Count how the student agrees with what it is compared with, and with 3D labels where there are any."""
+        answer = self.answer(batch)
+        label, targets = answer.label, self.compared(batch)
         if targets is not None:
-            expected = np.full(len(label), 255, np.uint8)
+            expected = np.full(len(label), IGNORE, np.uint8)
             expected[targets.index.cpu().numpy()] = targets.values.argmax(1).cpu().numpy()
             self._confusions[''].add(expected, label)
             logits, inside = answer.at(targets.index)
@@ -146,13 +163,16 @@ class Method(LightningModule):
             self._confusions['_labels'].add(np.concatenate(truths), label)
 
     def on_validation_epoch_end(self) -> None:
-        """Log val/miou and val/accuracy against the targets, val/miou_labels ... against 3D labels; calibrate."""
+        """Log val/miou, val/accuracy and val/iou/CLASS against the targets, val/miou_labels ... against 3D labels;
+        calibrate."""
         for suffix, confusion in self._confusions.items():
             counts = self.all_gather(torch.from_numpy(confusion.counts).to(self.device))
             confusion = Confusion(counts.reshape(-1, *confusion.counts.shape).sum(0).cpu().numpy())
             if confusion.total:
                 self.log(f'val/miou{suffix}', confusion.mean_iou, prog_bar=True, sync_dist=True)
                 self.log(f'val/accuracy{suffix}', confusion.accuracy, sync_dist=True)
+                self.log_dict({f'val/iou{suffix}/{name}': iou for name, iou in zip(self.taxonomy.names, confusion.iou)
+                               if not np.isnan(iou)}, sync_dist=True)
         if self.trainer.sanity_checking:
             return
         calibrated = self._calibration.fit()
@@ -169,7 +189,8 @@ class Method(LightningModule):
         optimizer = self.optimisation.optimizer([value for value in self.parameters() if value.requires_grad])
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.optimisation.rate, steps,
-                                                       pct_start=self.optimisation.warmup)
+                                                       pct_start=self.optimisation.warmup,
+                                                       cycle_momentum=self.optimisation.momentum is None)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -178,4 +199,5 @@ class Method(LightningModule):
                   for name, value in asdict(self.spec.inputs).items()}
         checkpoint['student'] = {'architecture': self.spec.architecture, 'width': self.spec.width, 'inputs': inputs,
                                  'taxonomy': self.taxonomy.name, 'recipe': self.recipe, 'temperature': self.temperature,
-                                 'backbone': self.backbone}
+                                 'adapter': None if self.spec.adapter is None else asdict(self.spec.adapter),
+                                 'taught': self.taught, 'backbone': self.backbone, 'cameras': self.cameras}

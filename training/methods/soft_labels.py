@@ -13,7 +13,7 @@ from training.batches import Batch
 from training.losses.divergence import balance, soft_cross_entropy
 from training.methods import Answer, Method, Optimisation
 from training.projected import ClassTargets, Projecting
-from training.targets import Makers
+from training.targets import Makers, reachable
 from training.teachers import Teacher
 
 
@@ -37,6 +37,7 @@ class SoftLabels(Method):
         """See Method."""
         if teacher is None:
             raise ValueError('distillation needs a teacher: give data.teacher in the recipe')
+        self.taught = reachable(teacher.taxonomy, self.taxonomy)
         return Makers(classes=ClassTargets(teacher, self.taxonomy, self.projecting))
 
     def on_fit_start(self) -> None:
