@@ -1,0 +1,65 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes for data sets that are not here: they run as they stand, but for smaller networks and a small drive."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from streets import write_drive
+
+from ros_kd.students.checkpoint import read_info
+from training.__main__ import main
+
+RECIPES = Path(__file__).parents[2] / 'training/recipes'
+NAMES = ['2dpass_semantickitti', '2dpass_nuscenes']
+SMALLER = {
+    'model.init_args.taxonomy': 'semantickitti-19',
+    'model.init_args.student.width': '0.125',
+    'data.train': '["semantickitti:.?sequences=00"]',
+    'data.val': '["semantickitti:.?sequences=00&frames=1"]',
+    'data.batch_size': '2',
+    'data.workers': '0',
+    'data.cache': 'null',
+    'trainer.max_epochs': '1',
+    'trainer.accelerator': 'cpu',
+    'trainer.check_val_every_n_epoch': '1',
+    'trainer.log_every_n_steps': '1',
+}
+IMAGES = {
+    'model.init_args.image.backbone': '{depths: [1, 1, 1, 1], channels: [8, 8, 16, 16], stem: 8}',
+    'model.init_args.looking.size': '[48, 64]',
+    'model.init_args.looking.crop': '[32, 48]',
+}
+
+
+def variants(name: str) -> dict[str, list[str]]:
+    """Return the further arguments that the recipe's comment offers, by what they are for."""
+    text = re.sub(r'\n#       (?=--)', ' ', (RECIPES / f'{name}.yaml').read_text())
+    found = re.findall(r'^#   (.+?):\s+((?:--\S+ [^\s(,]+ ?)+)', text, re.MULTILINE)
+    return {what: arguments.split() for what, arguments in found if 'point_painting' not in arguments}
+
+
+CASES = [(name, []) for name in NAMES] + [(name, case) for name in NAMES for case in variants(name).values()]
+
+
+@pytest.mark.parametrize('name, further', CASES, ids=lambda value: value if isinstance(value, str) else ' '.join(value))
+def test_a_recipe_and_what_its_comment_offers_train_a_student(name, further, tmp_path, capsys):
+    changes = SMALLER if 'training.methods.supervised.Supervised' in further else {**SMALLER, **IMAGES}
+    arguments = [part for key, value in changes.items() for part in (f'--{key}', value)]
+    assert main(['fit', '--config', str(RECIPES / f'{name}.yaml'), *further, *arguments, '--data.root',
+                 str(write_drive(tmp_path, 4)), '--run', str(tmp_path / 'run')]) == 0, capsys.readouterr().err
+    exported = tmp_path / 'run/student.safetensors'
+    if 'training.methods.multi_branch.MultiBranch' in further:
+        assert not exported.exists()
+    else:
+        assert read_info(exported).taxonomy.name == 'semantickitti-19'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_variants_are_found(name):
+    assert len(variants(name)) == {'2dpass_semantickitti': 8, '2dpass_nuscenes': 4}[name]
+    assert 'class_path' in yaml.safe_load((RECIPES / f'{name}.yaml').read_text())['model']
