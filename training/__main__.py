@@ -1,7 +1,7 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The command line: python -m training fit | validate | evaluate | export."""
+"""The command line: python -m training COMMAND."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ Trains LiDAR-only students; needs no ROS. Commands (each has its own --help):
 
   fit       train by a recipe:      fit --config training/recipes/simulated.yaml [--run DIR] [--data.root DIR]
             go on with a run:       the same with --ckpt_path last (Ctrl-C saves); other values: --SECTION.NAME VALUE
+  doctor    check data, calibration, teacher, classes and memory before hours are spent: doctor --config RECIPE
+  cache     compute what the teacher says once, for all trainings to come: cache --config RECIPE --out DIR
   validate  agreement of a run's student with the teacher on the recipe's validation frames:
                                     validate --config RECIPE --run DIR --ckpt_path best
   evaluate  score a student (or a teacher, or one constant class) against 3D labels:
                                     evaluate --checkpoint student.safetensors --dataset SPEC --taxonomy street-12
   export    write a run's student as one file: export --run DIR --out student.safetensors
                                     [--scores REPORT.json] [--calibrate SPEC]
+  grid      train and score many variants, seeds and stages from one file, with tables and plots of them all:
+                                    grid --config GRID.yaml [--out DIR] [--jobs N]
+  fit-images  train an image network on labelled images, to teach students; it leaves teacher.safetensors in the run:
+                                    fit-images --config training/recipes/image_simulated.yaml [--run DIR]
 
 A dataset is named kind:path?option=value, e.g. kitti_object:/data/kitti_object?split=training.
 """
+COMMANDS = ('fit', 'fit-images', 'doctor', 'cache', 'validate', 'evaluate', 'grid', 'export')
 NEEDED = {'torch': 'torch', 'lightning': 'lightning', 'jsonargparse': '"jsonargparse[signatures]"', 'cv2':
           'opencv-python-headless', 'safetensors': 'safetensors', 'rich': 'rich'}
 
@@ -42,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     if command in ('', '-h', '--help'):
         print(USAGE, end='')
         return 0 if command else 2
-    if command not in ('fit', 'validate', 'evaluate', 'export'):
+    if command not in COMMANDS:
         print(f'unknown command "{command}"\n\n{USAGE}', end='', file=sys.stderr)
         return 2
     missing = missing_packages()
@@ -60,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f'error: the Python module "{error.name}" is missing; run: {sys.executable} -m pip install -r '
               'requirements.txt', file=sys.stderr)
         return 1
-    except (DatasetError, ValueError, FileNotFoundError) as error:
+    except (DatasetError, ValueError, FileNotFoundError, MemoryError) as error:
         if '--debug' in rest:
             raise
         print(f'error: {error}', file=sys.stderr)
@@ -72,9 +79,21 @@ def _run(command: str, arguments: list[str]) -> int:
     if command in ('fit', 'validate'):
         from training.cli import run
         return run([command, *arguments])
+    if command == 'fit-images':
+        from training.image_fit import run as fit_images
+        return fit_images(arguments)
+    if command == 'doctor':
+        from training.doctor import main as doctor
+        return doctor(arguments)
+    if command == 'cache':
+        from training.precompute import main as cache
+        return cache(arguments)
     if command == 'evaluate':
         from training.evaluate import main as evaluate
         return evaluate(arguments)
+    if command == 'grid':
+        from training.grid.command import main as grid
+        return grid(arguments)
     from training.export import main as export
     return export(arguments)
 
