@@ -67,7 +67,7 @@ def test_lovasz_of_hard_answers_is_one_minus_the_iou():
 def test_lovasz_gradient_and_logits():
     logits, labels = _random(9, 3, seed=4), torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2])
     assert gradcheck(lambda x: lovasz_softmax(x, labels), logits)
-    assert float(lovasz_softmax(logits, labels)) == float(lovasz(logits.softmax(1), labels))
+    assert lovasz_softmax(logits, labels).item() == lovasz(logits.softmax(1), labels).item()
 
 
 def test_lovasz_without_points_and_with_one_class():
