@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,18 @@ NO_CLASSES = Taxonomy('no-classes', (), ())
 """The taxonomy of a teacher that only has features."""
 
 
+def known_part(taxonomy: Taxonomy, known: np.ndarray) -> Taxonomy:
+    """Return a taxonomy with the same ids in which only the classes `known`, bool [len(taxonomy)], are in use."""
+    names = tuple(name if own else None for name, own in zip(taxonomy.names, known))
+    maps = {target: {own: other for own, other in table.items() if known[own]}
+            for target, table in taxonomy.maps.items()}
+    return replace(taxonomy, names=names, maps=maps)
+
+
 class Teacher(ABC):
     """Says what an image shows.
 
-    taxonomy: the classes that it knows.
+    taxonomy: the classes that it knows; ids of others, such as those that a network was not trained for, are unused.
     """
 
     taxonomy: Taxonomy
@@ -30,11 +39,6 @@ class Teacher(ABC):
     @abstractmethod
     def identity(self) -> str:
         """A text that changes whenever the answers would; it names cached answers."""
-
-    @property
-    def known(self) -> np.ndarray:
-        """bool [len(taxonomy)]: the classes that it can answer with; a network may lack some of its taxonomy."""
-        return np.array([name is not None for name in self.taxonomy.names], bool)
 
     def locate(self, root: Path) -> None:
         """Take relative paths to start at `root`, the folder of the data."""

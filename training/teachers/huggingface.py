@@ -15,7 +15,7 @@ from ros_kd.frames import CameraView
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.sampling import Grid, bilinear
-from training.teachers import FeatureTeacher
+from training.teachers import FeatureTeacher, known_part
 from training.teachers.classifier import Classifier
 from training.teachers.pretrained import ImageInput, RecentMaps, chosen_device, fingerprint, load
 
@@ -73,14 +73,14 @@ class HuggingFace(FeatureTeacher):
                  size: tuple[int, int] | None = None, device: str = 'auto') -> None:
         import transformers
 
-        self.taxonomy = get_taxonomy(taxonomy)
         self.device = chosen_device(device)
         self.network, processor = load(model, 'segmentation network', (
             transformers.AutoModelForSemanticSegmentation, transformers.AutoModelForUniversalSegmentation))
         self.network.to(self.device)
         self.input = ImageInput(processor, size)
         labels = {int(i): str(label) for i, label in self.network.config.id2label.items()}
-        self._ids = class_ids(labels, self.taxonomy, names or {})
+        self._ids = class_ids(labels, get_taxonomy(taxonomy), names or {})
+        self.taxonomy = known_part(get_taxonomy(taxonomy), np.isin(np.arange(len(get_taxonomy(taxonomy))), self._ids))
         self._head = _linear_head(self.network, len(labels))
         self._maps: RecentMaps[_Maps] = RecentMaps()
         self._features_wanted = False
@@ -91,11 +91,6 @@ class HuggingFace(FeatureTeacher):
     def identity(self) -> str:
         """See Teacher."""
         return self._identity
-
-    @property
-    def known(self) -> np.ndarray:
-        """See Teacher."""
-        return np.isin(np.arange(len(self.taxonomy)), self._ids)
 
     @property
     def width(self) -> int:

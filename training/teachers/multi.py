@@ -10,14 +10,13 @@ nuImages labels 10 kinds of objects and driveable surface, Cityscapes much of wh
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Sequence
 
 import numpy as np
 
 from ros_kd.frames import CameraView
 from ros_kd.label_sets import get_taxonomy
 from training.targets import fold
-from training.teachers import Teacher
+from training.teachers import Teacher, known_part
 
 
 class MultiTeacher(Teacher):
@@ -27,29 +26,26 @@ class MultiTeacher(Teacher):
     vote against it; where teachers with different classes are sure of different things, which sum to more than 1, all
     are scaled down to 1.
 
-    teachers: at least one. taxonomy: a union of their classes; each teacher's taxonomy must map to it.
+    teachers: at least one. taxonomy: a union of their classes; each teacher's taxonomy must map to it. Ids of classes
+    that none of them knows are unused.
     coverage: bool [teachers, len(taxonomy)], who knows which class.
     """
 
     def __init__(self, teachers: list[Teacher], taxonomy: str) -> None:
         if not teachers:
             raise ValueError('no teachers: expected one or more')
-        self.teachers, self.taxonomy = teachers, get_taxonomy(taxonomy)
-        self.coverage = np.stack([coverage(teacher, taxonomy) for teacher in teachers])
+        self.teachers, union = teachers, get_taxonomy(taxonomy)
+        self._folds = [fold(teacher.taxonomy, union) for teacher in teachers]
+        self.coverage = np.stack([matrix.any(0) for matrix in self._folds])
+        self.taxonomy = known_part(union, self.coverage.any(0))
         for teacher, known in zip(teachers, self.coverage):
             if not known.any():
                 raise ValueError(f'teacher {teacher.identity} knows no class of "{taxonomy}"')
-        self._folds = [fold(teacher.taxonomy, self.taxonomy) for teacher in teachers]
 
     @property
     def identity(self) -> str:
         """See Teacher."""
         return f'mean over {self.taxonomy.name} of [{"; ".join(teacher.identity for teacher in self.teachers)}]'
-
-    @property
-    def known(self) -> np.ndarray:
-        """See Teacher: the classes that some teacher knows."""
-        return self.coverage.any(0)
 
     def locate(self, root: Path) -> None:
         """See Teacher."""
@@ -63,13 +59,3 @@ class MultiTeacher(Teacher):
             total += teacher.probabilities(view, uv) @ matrix
         total /= np.maximum(self.coverage.sum(0), 1)
         return total / np.maximum(total.sum(1, keepdims=True), 1)
-
-
-def coverage(teacher: Teacher, taxonomy: str) -> np.ndarray:
-    """Return bool [len(taxonomy)]: the classes that a teacher's classes map to. Raises ValueError without a map."""
-    return fold(teacher.taxonomy, get_taxonomy(taxonomy))[teacher.known].any(0)
-
-
-def unreachable(known: np.ndarray, taxonomy: str) -> Sequence[str]:
-    """Return the names of the classes of a taxonomy that `known`, bool [len(taxonomy)], leaves out."""
-    return [name for name, reached in zip(get_taxonomy(taxonomy).names, known) if name is not None and not reached]
