@@ -6,27 +6,32 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from training.data import Frames
 from training.export import STUDENT, export_run
+from training.memory import advise
 from training.methods import Method
-from training.progress import ProgressLines
+from training.pictures import ValidationPicture
+from training.progress import LabelledFrames, ProgressLines
+from training.saving import LastCheckpoint, StepSeeds, WholeFiles
 
 CHECKPOINTS = 'checkpoints'
 
 
 class TrainingCLI(LightningCLI):
-    """Adds --run, the folder that everything of a training goes to."""
+    """Adds --run, the folder that everything of a training goes to, and --save_every."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -35,8 +40,12 @@ class TrainingCLI(LightningCLI):
         return {'fit': common | {'train_dataloaders', 'val_dataloaders'}, 'validate': common | {'dataloaders'}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the run's folder."""
-        parser.add_argument('--run', type=str, default=None, help='the folder of the run (default: runs/RECIPE)')
+        """Add the run's folder and how often it is saved to."""
+        # torchrun takes --run for a part of its own --run-path, even behind the module's name
+        parser.add_argument('--run', '--to_run', type=str, default=None,
+                            help='the folder of the run (default: runs/RECIPE); --to_run for torchrun')
+        parser.add_argument('--save_every', type=float, default=60.0,
+                            help='seconds after which the state is saved, for --ckpt_path last')
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder. Raises ValueError if it holds another run that would be overwritten."""
@@ -57,17 +66,25 @@ class TrainingCLI(LightningCLI):
         """Log to, and save in, the run's folder."""
         config = self.config_init[self.subcommand]
         monitor = self.model.monitor if config.data.val else None
-        callbacks = [*(config.trainer.callbacks or []), *_callbacks(self.run_folder, monitor)]
+        callbacks = [*(config.trainer.callbacks or []), *_shown(config.trainer.enable_progress_bar is not False)]
         quiet = self.subcommand != 'fit' or bool(config.trainer.fast_dev_run)
+        if not quiet:
+            callbacks += [*_kept(self.run_folder, monitor, config.save_every), *self.watchers()]
         if not sys.stdout.isatty():  # a bar would be one endless line; see ProgressLines
             config.trainer.enable_progress_bar = False
+        _join_processes(config.trainer)
+        config.trainer.plugins = [*(config.trainer.plugins or []), WholeFiles()]
         return super().instantiate_trainer(logger=[] if quiet else _loggers(self.run_folder), callbacks=callbacks,
                                            default_root_dir=str(self.run_folder), **kwargs)
+
+    def watchers(self) -> list[Callback]:
+        """Return what else a training of a student leaves in its folder."""
+        return [LabelledFrames(self.run_folder), ValidationPicture()]
 
     def before_fit(self) -> None:
         """Keep the recipe with the run, and in its checkpoints."""
         config = self.config[self.subcommand].clone()
-        for name in ('config', 'run', 'ckpt_path'):
+        for name in ('config', 'run', 'save_every', 'ckpt_path'):
             config.pop(name, None)
         parser = self._parser(self.subcommand)
         if self.trainer.is_global_zero:
@@ -78,16 +95,26 @@ class TrainingCLI(LightningCLI):
         self.model.recipe = without_folders(parser.dump(config, skip_none=True, skip_validation=True))
 
     def fit(self, **kwargs: object) -> None:
-        """Train; checkpoints are read without unpickling objects."""
-        self.trainer.fit(weights_only=True, **kwargs)
+        """Train; checkpoints are read without unpickling objects. Raises MemoryError, saying what takes less of it."""
+        try:
+            self.trainer.fit(weights_only=True, **kwargs)
+        except (MemoryError, RuntimeError) as error:
+            advice = advise(error, self.trainer)
+            if advice is None:
+                raise
+            raise MemoryError(advice) from error
 
     def validate(self, **kwargs: object) -> None:
         """Compare with the teacher on the validation frames."""
         self.trainer.validate(weights_only=True, **kwargs)
 
     def after_fit(self) -> None:
-        """Export the student."""
-        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
+        """Export the student, unless it needs cameras."""
+        if not self.trainer.is_global_zero or self.trainer.fast_dev_run:
+            return
+        if self.model.cameras:
+            print(f'not exported, for it needs cameras; score it: python -m training evaluate --run {self.run_folder}')
+        else:
             print(f'student: {export_run(self.run_folder, self.run_folder / STUDENT)}')
 
 
@@ -103,20 +130,44 @@ def _loggers(folder: Path) -> list[Logger]:
     return [csv, TensorBoardLogger(folder, 'logs', version=csv.version)]
 
 
-def _callbacks(run_folder: Path, monitor: str | None) -> list:
-    # An interrupted training saves too, so that Ctrl-C loses nothing.
-    keep = ModelCheckpoint(run_folder / CHECKPOINTS, 'best' if monitor else 'final', monitor=monitor, mode='max',
-                           save_last=True, save_on_exception=True, enable_version_counter=False)
-    shown = [] if sys.stdout.isatty() else [ProgressLines()]
-    return [keep, LearningRateMonitor('step'), *shown]
+def _kept(run_folder: Path, monitor: str | None, seconds: float) -> list[Callback]:
+    """What a training leaves in its folder."""
+    kept: list[Callback] = [LearningRateMonitor('step'), StepSeeds()]
+    if monitor:
+        kept.append(ModelCheckpoint(run_folder / CHECKPOINTS, 'best', monitor=monitor, mode='max',
+                                    enable_version_counter=False))
+    return [*kept, LastCheckpoint(run_folder / CHECKPOINTS / 'last.ckpt', seconds)]
 
 
-def run(arguments: list[str]) -> int:
-    """Run `fit` or `validate` with these arguments. Returns the exit status."""
+def _shown(bar: bool) -> list[Callback]:
+    """How a training is followed."""
+    if not sys.stdout.isatty():
+        return [ProgressLines()]
+    return [RichProgressBar(leave=True)] if bar else []
+
+
+def _join_processes(trainer: Namespace) -> None:
+    """Take part where torchrun started several processes; Lightning alone would train once in each on a CPU."""
+    if 'TORCHELASTIC_RUN_ID' not in os.environ:
+        return
+    beside, everywhere = (int(os.environ[name]) for name in ('LOCAL_WORLD_SIZE', 'WORLD_SIZE'))
+    if trainer.devices == 'auto':
+        trainer.devices, trainer.num_nodes = beside, everywhere // beside
+    if trainer.strategy == 'auto':
+        trainer.strategy = 'ddp_find_unused_parameters_true'
+
+
+def quieten() -> None:
+    """Let Lightning say only what somebody can act upon."""
     logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
     for text in ('.*does not have many workers.*', ".*LightningCLI's args parameter.*", '.*treespec, LeafSpec.*',
                  '.*dataloader is not resumable.*', '.*Total length of `list`.*', '.*exists and is not empty.*'):
         warnings.filterwarnings('ignore', text)
+
+
+def run(arguments: list[str]) -> int:
+    """Run `fit` or `validate` with these arguments. Returns the exit status."""
+    quieten()
     TrainingCLI(Method, Frames, args=arguments, subclass_mode_model=True, save_config_callback=None,
                 seed_everything_default=0, load_from_checkpoint_support=False,
                 parser_kwargs={'prog': 'python -m training'})

@@ -19,9 +19,9 @@ from training.augmentation import Augmentation, Sample
 from training.batches import Batch
 from training.images.looking import Looking, look, look_all
 from training.labelled import LabelSplit
-from training.loading import EpochOrder, ResumableLoader
+from training.loading import EachOnce, EpochOrder, ResumableLoader
 from training.prepared import PreparedFrames
-from training.targets import Makers, class_mass
+from training.targets import Makers, Targets, class_mass
 from training.teachers import Teacher
 
 
@@ -44,7 +44,8 @@ class _Augmented(Dataset):
 
 
 class _Whole(Dataset):
-    """Samples as they are, with all that their cameras see."""
+    """Samples by (index, counts), as they are, with all that their cameras see; nothing is known of those that do not
+    count."""
 
     def __init__(self, frames: PreparedFrames, looking: Looking | None) -> None:
         self.frames, self.looking = frames, looking
@@ -52,8 +53,13 @@ class _Whole(Dataset):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, place: tuple[int, bool]) -> Sample:
+        index, counts = place
         sample = self.frames[index]
+        if not counts:
+            scan = replace(sample.frame.scan, label=None, taxonomy=None)
+            unknown = sample.known.map(lambda targets: Targets.none(targets.values.shape[1]))
+            sample = Sample(replace(sample.frame, scan=scan), unknown)
         return sample if self.looking is None else replace(sample, looks=look_all(sample.frame, self.looking))
 
 
@@ -104,7 +110,7 @@ class Frames(LightningDataModule):
                 continue
             frames = self._frames[part] = self.open(part, makers, method.looking is not None)
             if part == 'train' and makers.labels is not None:
-                frames.labelled = self.labels.choose(frames.names)
+                frames.labelled = self.labels.choose(self._names)
             if self.cache is None:
                 frames.known(np.arange(len(frames)), len(frames))  # before loader processes would each make their own
         if stage == 'fit' and not len(self._frames['train']):
@@ -119,9 +125,16 @@ class Frames(LightningDataModule):
 
     @property
     def labelled_frames(self) -> list[str]:
-        """Names of the training frames whose 3D labels are used."""
+        """Names of the training frames whose 3D labels are used; none if the method does not ask for labels."""
         frames = self._frames['train']
-        return [name for name, labelled in zip(frames.names, frames.labelled) if labelled]
+        if frames.makers.labels is None:
+            return []
+        return [name for name, labelled in zip(self._names, frames.labelled) if labelled]
+
+    @property
+    def _names(self) -> list[str]:
+        """A name for each training frame, the same wherever the data lie: its specification and its number there."""
+        return [f'{self.train[number]} {i}' for number, i in self._frames['train'].places]
 
     def class_mass(self, kind: str, classes: int) -> np.ndarray:
         """Return float64 [classes], the share of each class in the training's "labels" or "classes"."""
@@ -135,11 +148,11 @@ class Frames(LightningDataModule):
         # A method that cannot learn from frames without labels sees none of them.
         mixed = self.labels.mixed if method.learns_without_labels else 1.0
         size = self.epoch_size or (len(frames) if method.learns_without_labels else int(frames.labelled.sum()))
-        order = EpochOrder(frames.labelled, mixed, size, self.seed, lambda: self.trainer.current_epoch)
+        order = EpochOrder(frames.labelled, mixed, size, self.seed, lambda: self.trainer.current_epoch, self.batch_size,
+                           self.trainer.global_rank, self.trainer.world_size)
         samples = _Augmented(frames, self.augmentation, self.seed, method.looking)
         return ResumableLoader(samples, self.batch_size, sampler=order, collate_fn=Batch.of, num_workers=self.workers,
-                               drop_last=size >= self.batch_size, start=self._batches_done,
-                               persistent_workers=self.workers > 0)
+                               start=self._batches_done, persistent_workers=self.workers > 0)
 
     def _batches_done(self) -> int:
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
@@ -147,7 +160,8 @@ class Frames(LightningDataModule):
     def val_dataloader(self) -> DataLoader | list:
         """Return whole frames one by one, unchanged."""
         samples = _Whole(self._frames['val'], self.trainer.lightning_module.looking)
-        return DataLoader(samples, 1, collate_fn=Batch.of, num_workers=0) if len(samples) else []
+        once = EachOnce(len(samples), self.trainer.global_rank, self.trainer.world_size)
+        return DataLoader(samples, 1, sampler=once, collate_fn=Batch.of, num_workers=0) if len(samples) else []
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move the targets; scans become voxels on the device itself."""

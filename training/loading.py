@@ -9,26 +9,54 @@ from itertools import islice
 from typing import Any, Callable, Iterator
 
 import numpy as np
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 from training.labelled import order
 
 
-class EpochOrder(Sampler):
-    """(epoch, index, repetition) in an order that depends on the seed and the epoch alone."""
+class EpochOrder(DistributedSampler):
+    """(epoch, index, repetition) in an order that depends on the seed and the epoch alone.
 
-    def __init__(self, labelled: np.ndarray, mixed: float | None, size: int, seed: int,
-                 epoch: Callable[[], int]) -> None:
-        self.labelled, self.mixed, self.size, self.seed, self.epoch = labelled, mixed, size, seed, epoch
+    size: samples an epoch. batch_size: of one process. rank, processes: this process takes every `processes`-th sample,
+    so that all of them together see at each step what one would with batches that much larger. An epoch has whole
+    batches only, unless it is smaller than one. (Lightning would put another order in the place of one that is not a
+    DistributedSampler.)
+    """
+
+    def __init__(self, labelled: np.ndarray, mixed: float | None, size: int, seed: int, epoch: Callable[[], int],
+                 batch_size: int = 1, rank: int = 0, processes: int = 1) -> None:
+        self.labelled, self.mixed, self.seed, self.now = labelled, mixed, seed, epoch
+        self.rank, self.num_replicas = rank, processes
+        step = batch_size * processes
+        self.size = size - size % step if size >= step else -(-size // processes) * processes
 
     def __len__(self) -> int:
-        return self.size
+        return self.size // self.num_replicas
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        epoch, seen = self.epoch(), np.zeros(len(self.labelled), int)
-        for index in order(self.labelled, self.mixed, self.size, np.random.default_rng((self.seed, epoch))).tolist():
-            yield epoch, index, int(seen[index])
+        epoch, seen = self.now(), np.zeros(len(self.labelled), int)
+        chosen = order(self.labelled, self.mixed, self.size, np.random.default_rng((self.seed, epoch)))
+        for place, index in enumerate(chosen.tolist()):
+            if place % self.num_replicas == self.rank:
+                yield epoch, index, int(seen[index])
             seen[index] += 1
+
+
+class EachOnce(DistributedSampler):
+    """(index, counts) of `size` samples in order, every `processes`-th of them.
+
+    All processes must take part in each step: those that have run out get a sample again that does not count.
+    """
+
+    def __init__(self, size: int, rank: int = 0, processes: int = 1) -> None:
+        self.size, self.rank, self.num_replicas = size, rank, processes
+
+    def __len__(self) -> int:
+        return -(-self.size // self.num_replicas)
+
+    def __iter__(self) -> Iterator[tuple[int, bool]]:
+        for place in range(self.rank, len(self) * self.num_replicas, self.num_replicas):
+            yield min(place, self.size - 1), place < self.size
 
 
 class ResumableLoader(DataLoader):

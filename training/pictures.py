@@ -8,11 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from ros_kd.frames import PairedFrame
 from ros_kd.pictures import class_colors, from_above, legend, over_image, stack, write
 from ros_kd.projection import project
 from ros_kd.taxonomy import IGNORE, Taxonomy
+from training.batches import Batch
+from training.methods import Method
 from training.targets import truth
 
 _RIGHT, _WRONG, _UNKNOWN = (46, 139, 87), (220, 50, 50), (70, 70, 70)
@@ -33,3 +37,22 @@ def save_comparison(path: Path, frame: PairedFrame, label: np.ndarray, taxonomy:
         captions.append(f'labels over {view.name}')
     pictures.append(legend(taxonomy))
     return write(path, stack(pictures, [*captions, 'classes'], columns=3))
+
+
+class ValidationPicture(Callback):
+    """Shows in TensorBoard what the student makes of the first validation frame, beside what it is measured against."""
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: Method, outputs: None, batch: Batch, batch_idx: int,
+                                dataloader_idx: int = 0) -> None:
+        """Draw the first frame from above."""
+        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if batch_idx or trainer.sanity_checking or not trainer.is_global_zero or not boards:
+            return
+        label, targets = pl_module.answer(batch).label, pl_module.compared(batch)
+        known = np.full(len(label), IGNORE, np.uint8)
+        if targets is not None:
+            known[targets.index.cpu().numpy()] = targets.values.argmax(1).cpu().numpy()
+        shown = [from_above(batch.frames[0].points, class_colors(ids, pl_module.taxonomy)) for ids in (label, known)]
+        picture = stack([*shown, legend(pl_module.taxonomy)], ['student', 'targets', 'classes'], columns=3)
+        for board in boards:
+            board.experiment.add_image('validation/first_frame', picture, trainer.global_step, dataformats='HWC')

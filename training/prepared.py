@@ -39,11 +39,6 @@ class PreparedFrames:
         self.labelled = np.ones(len(self.places), bool)
         self._kept: dict[int, Sample] = {}
 
-    @property
-    def names(self) -> list[str]:
-        """A name for each frame: its data set's specification and its number there."""
-        return [f'{self.sources[number][0]} {i}' for number, i in self.places]
-
     def __len__(self) -> int:
         return len(self.places)
 

@@ -1,10 +1,11 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""How far a training is, as lines of text where no terminal can show a bar."""
+"""How far a training is, as lines of text where no terminal can show a bar, and what it was given."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -22,6 +23,8 @@ class ProgressLines(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Print if it is time to."""
+        if not trainer.is_global_zero:
+            return
         now, total = time.monotonic(), int(trainer.estimated_stepping_batches)
         if now - self._printed < self._seconds and trainer.global_step < total:
             return
@@ -33,8 +36,26 @@ class ProgressLines(Callback):
               f'{"" if loss is None else f", loss {float(loss):.3f}"}, {left:.0f} s left', flush=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the validation's figures."""
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith('val/')}
-        if figures and not trainer.sanity_checking:
+        """Print the validation's figures, but those of single classes."""
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()
+                   if name.startswith('val/') and name.count('/') == 1}
+        if figures and trainer.is_global_zero and not trainer.sanity_checking:
             print(f'epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, validation: '
                   + ', '.join(f'{name} {value:.3f}' for name, value in sorted(figures.items())), flush=True)
+
+
+class LabelledFrames(Callback):
+    """Write the names of the frames whose 3D labels a training uses to labelled_frames.txt in the run's folder.
+
+    Another training with the same `data.train` takes the list as `data.labels.file`.
+    """
+
+    def __init__(self, run_folder: Path) -> None:
+        self.path = run_folder / 'labelled_frames.txt'
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the list, if the method asks for labels."""
+        names = trainer.datamodule.labelled_frames
+        if names and trainer.is_global_zero and not trainer.fast_dev_run:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(''.join(f'{name}\n' for name in names))
