@@ -130,6 +130,24 @@ def test_a_student_labels_without_labels_and_runs_anywhere(drive, tmp_path, caps
     assert json.loads(out.read_text())['reachable'] == named
 
 
+def test_a_training_goes_on_from_its_checkpoint_and_in_mixed_precision(drive, tmp_path, capsys):
+    command = recipe(drive, 'fskd.FSKD', {'adapter': {'kind': 'da', 'layers': 1}},
+                     val=['semantickitti:.?sequences=00&frames=1'])
+    command += ['--run', str(tmp_path / 'run'), '--trainer.precision', 'bf16-mixed']
+    command += ['--trainer.max_epochs', '2']
+    with pytest.raises(SystemExit):
+        main([*command, '--trainer.callbacks+', 'streets.InterruptAfter', '--trainer.callbacks.steps', '1'])
+    checkpoint = tmp_path / 'run/checkpoints/last.ckpt'
+    first = torch.load(checkpoint, weights_only=True)['state_dict']['student.adapter.out.weight']
+    assert main([*command, '--ckpt_path', 'last']) == 0
+    assert main(['validate', *command[1:], '--ckpt_path', 'last']) == 0
+    assert 'val/miou' in capsys.readouterr().out
+    last = torch.load(checkpoint, weights_only=True)
+    assert last['global_step'] == 4 and last['student']['adapter']['width'] == WIDTH
+    learnt = last['state_dict']['student.adapter.out.weight']
+    assert not torch.equal(learnt, first) and bool(learnt.isfinite().all())
+
+
 def test_a_few_labels_teach_all_but_the_classifier(drive, tmp_path):
     method = FSKD('street-12', STUDENT, adapter=AdapterSpec('mlp', 1))
     batch_of(method, Painted(), 1)
@@ -227,7 +245,7 @@ def test_3d_labels_at_hand_teach_too():
     found = method.losses(batch, answer)
     logits, inside = answer.at(batch.labels.index)
     expected = torch.nn.functional.cross_entropy(logits, batch.labels.values[inside].argmax(1))
-    assert list(found) == ['labels'] and found['labels'].item() == pytest.approx(2 * float(expected), rel=1e-5)
+    assert list(found) == ['labels'] and found['labels'].item() == pytest.approx(2 * expected.item(), rel=1e-5)
     found['labels'].backward()
     assert method.student.head.others.weight.grad is not None
 
