@@ -33,16 +33,20 @@ class FrameImages:
 
     def __getitem__(self, index: int) -> LabelledImage:
         """Return one view. Raises DatasetError if it has no label image or another taxonomy than the first frame's."""
-        if index in self._rendered:
-            return LabelledImage(*(pixels.read() for pixels in self._rendered[index]))
-        frame = self.frames[index // self._cameras]
-        if not frame.views:
-            raise DatasetError(f'frame {frame.key} of {self.name} has no images')
-        view = frame.views[index % self._cameras % len(frame.views)]  # a camera may have dropped an image
-        image = self._read(view)
-        if not isinstance(view.pixels, (EncodedPixels, ImageFile)):
-            self._rendered[index] = (_encoded(image.image[..., ::-1]), _encoded(image.labels))
-        return image
+        if index not in self._rendered:
+            number = index // self._cameras
+            frame = self.frames[number]
+            if not frame.views:
+                raise DatasetError(f'frame {frame.key} of {self.name} has no images')
+            # A camera may have dropped an image.
+            views = [frame.views[camera % len(frame.views)] for camera in range(self._cameras)]
+            view = views[index % self._cameras]
+            if isinstance(view.pixels, (EncodedPixels, ImageFile)):
+                return self._read(view)
+            for camera, other in enumerate(views):  # at once: the frame's scan is cast each time, too
+                image = self._read(other)
+                self._rendered[number * self._cameras + camera] = _encoded(image.image), _encoded(image.labels)
+        return LabelledImage(*(pixels.read() for pixels in self._rendered[index]))
 
     def _read(self, view: CameraView) -> LabelledImage:
         labels = view.labels()
@@ -59,4 +63,6 @@ def open(specification: str) -> FrameImages:
 
 
 def _encoded(pixels: np.ndarray) -> EncodedPixels:
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     return EncodedPixels(cv2.imencode('.png', pixels)[1], 'png', 'rendered image')
