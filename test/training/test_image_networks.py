@@ -49,7 +49,9 @@ def test_a_backbone_is_read_from_a_folder(tmp_path):
                                        layer_type='basic')
     whole = transformers.ResNetForImageClassification(config).eval()
     whole.save_pretrained(tmp_path)
-    found = load_resnet(str(tmp_path)).eval()
+    found = load_resnet(str(tmp_path))
+    assert all(module.training for module in found.modules())
+    found.eval()
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(found(images)[3], whole.resnet(images).last_hidden_state)

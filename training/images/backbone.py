@@ -95,7 +95,7 @@ def load_resnet(name: str) -> ResNet:
                          'expected a file model.safetensors') from None
     if missing := sorted(report['missing_keys']):
         raise ValueError(f'image backbone "{name}" lacks weights: {missing[:3]} and {max(len(missing) - 3, 0)} more')
-    return ResNet(ResNetSpec.of_config(config), network)
+    return ResNet(ResNetSpec.of_config(config), network.train())  # it was loaded to be asked
 
 
 def _untrained(spec: ResNetSpec) -> nn.Module:

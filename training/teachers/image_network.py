@@ -18,7 +18,7 @@ from ros_kd.taxonomy import Taxonomy
 from training.images.checkpoint import NetworkInfo, load_image_network
 from training.images.network import ImageNetwork, as_input
 from training.sampling import Grid, bilinear
-from training.teachers import FeatureTeacher
+from training.teachers import FeatureTeacher, known_part
 from training.teachers.classifier import Classifier
 from training.teachers.pretrained import RecentMaps, chosen_device
 
@@ -42,23 +42,17 @@ class ImageNetworkTeacher(FeatureTeacher):
         network, info = load_image_network(self.file)
         return network.requires_grad_(False).to(self.device), info
 
-    @property
+    @cached_property
     def taxonomy(self) -> Taxonomy:
-        """See Teacher. Raises CheckpointError saying what is wrong with the file."""
-        return self._loaded[1].taxonomy
+        """See Teacher: the classes that its training images showed. Raises CheckpointError: what is wrong with it."""
+        info = self._loaded[1]
+        return known_part(info.taxonomy, np.isin(np.arange(len(info.taxonomy)), info.taught))
 
     @cached_property
     def identity(self) -> str:
         """See Teacher: that of the file's contents."""
         digest = hashlib.sha256(find_checkpoint(self.file).read_bytes()).hexdigest()[:16]
         return f'image network {digest} temperature {self.temperature}'
-
-    @property
-    def known(self) -> np.ndarray:
-        """See Teacher: the classes that its training images showed."""
-        known = np.zeros(len(self.taxonomy), bool)
-        known[list(self._loaded[1].taught)] = True
-        return known
 
     @property
     def width(self) -> int:
