@@ -19,7 +19,7 @@ from training.__main__ import main
 from training.methods.hinton import Hinton
 from training.methods.multi_branch import MultiBranch
 from training.methods.point_painting import PointPainting, painted
-from training.methods.pseudo_labels import PseudoLabels, hardened
+from training.methods.pseudo_labels import PseudoLabels
 from training.methods.supervised import Supervised
 from training.methods.two_d_pass import TwoDPASS
 from training.methods.xmuda import XMUDA
@@ -83,11 +83,12 @@ def test_frames_without_labels_teach_by_the_teacher_only():
 def test_pseudo_labels_are_hard():
     method = method_of(PseudoLabels).eval()
     batch = batch_of(method, [1])
-    soft = replace(batch.classes, values=0.6 * batch.classes.values + 0.4 / 12)
-    assert torch.equal(hardened(soft).values, batch.classes.values.round())
+    hard, soft = batch.classes, replace(batch.classes, values=0.6 * batch.classes.values + 0.4 / 12)
     answer = method.answer(batch)
-    hard = method.losses(batch, answer)
-    assert torch.equal(hard['classes'], method.losses(replace(batch, classes=soft), answer)['classes'])
+    loss = method.losses(replace(batch, classes=soft), answer)['classes']
+    assert torch.equal(method.losses(batch, answer)['classes'], loss)
+    logits, inside = answer.at(hard.index)
+    assert torch.allclose(loss, method.segmentation(logits, hard.values[inside].argmax(1), hard.weight[inside]))
 
 
 def test_xmuda_teaches_mimicking_heads_only():

@@ -14,6 +14,7 @@ from training.images.backbone import ResNet
 from training.images.branch import ImageBranch
 from training.images.checkpoint import NetworkInfo, save_image_network
 from training.images.network import ImageNetwork
+from training.losses.lovasz import lovasz_softmax
 from training.methods.two_d_pass import ReleasedTwoDPASS, TwoDPASS
 
 
@@ -145,8 +146,24 @@ def test_a_frozen_image_network_stays_as_it_is():
     frozen = type(TINY)(TINY.backbone, TINY.width, frozen=True)
     method = TwoDPASS('street-12', student(), image=frozen, looking=LOOKING, hidden=8)
     before = {name: value.clone() for name, value in method.images.state_dict().items()}
+    losses(method, batch_of(method, [1]))  # before any mode is set
     learn(method, batch_of(method, [1]), 2)
     assert all(torch.equal(value, before[name]) for name, value in method.images.state_dict().items())
+
+
+def test_the_3d_heads_learn_at_the_points():
+    method = two_d_pass(balance=0)
+    batch = batch_of(method, [1, 2])
+    answer = method.answer(batch)
+    label = torch.cat([torch.from_numpy(frame.scan.label.astype(int)) for frame in batch.frames])
+    voxel = answer.voxels.point_voxel
+    expected = torch.nn.functional.cross_entropy(answer.logits[voxel], label) + lovasz_softmax(
+        answer.logits[voxel], label)
+    assert torch.allclose(method.supervision(batch, answer), expected, atol=1e-5)
+    for scale in method.fused(answer, method.seen(batch, voxel)):
+        scores = scale.answer.lidar[scale.level[voxel]]
+        expected = torch.nn.functional.cross_entropy(scores, label) + lovasz_softmax(scores, label)
+        assert torch.allclose(method.lidar_loss([scale], batch, answer), expected, atol=1e-5)
 
 
 def test_the_release_averages_over_classes_and_labels_voxels():
@@ -156,14 +173,13 @@ def test_the_release_averages_over_classes_and_labels_voxels():
     batch = batch_of(released, [1], unlabelled=[2])
     answer = released.answer(batch)
     scale = released.fused(answer, released.seen(batch, answer.voxels.point_voxel))[0]
-    loss = released.lidar_loss(scale, batch, answer)
+    loss = released.lidar_loss([scale], batch, answer)
     # by hand: the finest scale's voxels of the labelled frame, each called what most of its points are
     voxel, label = answer.voxels.point_voxel[:600], torch.from_numpy(batch.frames[0].scan.label.astype(int))
     rows = voxel.unique()
     most = torch.stack([label[voxel == row].mode().values for row in rows])
-    target = torch.nn.functional.one_hot(most, 12).float()
     own = scale.answer.lidar[scale.level[rows]]
-    assert torch.allclose(loss, released.segmentation(own, target, torch.ones(len(rows))), atol=1e-5)
+    assert torch.allclose(loss, released.segmentation(own, most), atol=1e-5)
 
 
 def test_the_image_network_can_be_one_that_was_trained_before(tmp_path):

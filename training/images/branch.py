@@ -34,4 +34,5 @@ class ImageBranch:
             network.classifier = network.classes = None
         else:
             network = ImageNetwork(self.backbone, self.width)
-        return network.train().requires_grad_(not self.frozen)
+        # Lightning leaves modes as they are when a training begins.
+        return network.train(not self.frozen).requires_grad_(not self.frozen)

@@ -5,14 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from torch import Tensor
-from torch.nn.functional import one_hot
-
 from ros_kd.students.presets import StudentSpec
-from training.batches import Batch, PointTargets
-from training.methods import Answer, Optimisation
+from training.methods import Optimisation
 from training.methods.supervised import Supervised
 from training.projected import ClassTargets, Projecting
 from training.targets import Makers, reachable
@@ -40,13 +34,3 @@ class PseudoLabels(Supervised):
             raise ValueError('pseudo-labels need a teacher: give data.teacher in the recipe')
         self.taught = reachable(teacher.taxonomy, self.taxonomy)
         return Makers(classes=ClassTargets(teacher, self.taxonomy, self.projecting))
-
-    def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
-        """See Method."""
-        return {'classes': self.supervision(replace(batch, classes=hardened(batch.classes)), answer)}
-
-
-def hardened(targets: PointTargets) -> PointTargets:
-    """Return the targets with all probability on the likeliest class."""
-    likeliest = targets.values.argmax(1)
-    return replace(targets, values=one_hot(likeliest, targets.values.shape[1]).to(targets.values.dtype))

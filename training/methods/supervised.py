@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
 from training.batches import Batch, PointTargets
-from training.losses.segmentation import SegmentationLoss
+from training.losses.segmentation import Labelled, SegmentationLoss
 from training.methods import Answer, Method, Optimisation
 from training.targets import LabelTargets, Makers
 from training.teachers import Teacher
@@ -53,9 +53,13 @@ class Supervised(Method):
 
     def supervision(self, batch: Batch, answer: Answer) -> Tensor:
         """Return the student's loss at the points in range whose class is known."""
+        return self.segmentation.at(answer.logits, self.labelled(batch, answer))
+
+    def labelled(self, batch: Batch, answer: Answer) -> Labelled:
+        """Return the student's voxels that points of known class lie in; of soft labels the likeliest class counts."""
         targets = self.compared(batch)
-        logits, inside = answer.at(targets.index)
-        return self.segmentation(logits, targets.values[inside], targets.weight[inside])
+        voxels, inside = answer.rows(targets.index)
+        return Labelled.of(voxels, targets.values[inside].argmax(1), targets.weight[inside])
 
     def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
         """See Method."""

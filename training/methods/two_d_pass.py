@@ -10,7 +10,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from ros_kd.sparse import SparseTensor
 from ros_kd.students.cells import cells
@@ -72,15 +71,16 @@ class TwoDPASS(WithImages):
         """Return the terms of the sum above."""
         seen = self.seen(batch, answer.voxels.point_voxel)
         scales = self.fused(answer, seen)
-        labelled, place = labels_at(batch, seen.rows, len(answer.voxels.point_voxel))
-        known = batch.labels.values[place], batch.labels.weight[place]
-        together = self.together(torch.cat([scale.answer.features for scale in scales], 1)[labelled])
-        fused = sum(self.segmentation(scale.answer.fused[labelled], *known) for scale in scales)
+        label = labels_at(batch, answer, seen.rows)
+        known = label >= 0
+        label = label[known]
+        together = self.together(torch.cat([scale.answer.features for scale in scales], 1)[known])
+        fused = sum(self.segmentation(scale.answer.fused[known], label) for scale in scales)
         divergence = self._divergence(scales, batch, answer, seen)
         return {'labels': self.supervision(batch, answer),
-                'lidar': sum(self.lidar_loss(scale, batch, answer) for scale in scales),
+                'lidar': self.lidar_loss(scales, batch, answer),
                 'fused': fused / len(scales),
-                'together': self.segmentation(together, *known),
+                'together': self.segmentation(together, label),
                 'divergence': self.divergence / len(scales) * divergence}
 
     def fused(self, answer: Answer, seen: Seen) -> list[_Scale]:
@@ -95,11 +95,10 @@ class TwoDPASS(WithImages):
             found.append(_Scale(said, voxels, len(level)))
         return found
 
-    def lidar_loss(self, scale: _Scale, batch: Batch, answer: Answer) -> Tensor:
-        """Return S(3D_l) over the labelled points, which have the scores of their voxel of the scale."""
-        voxels, inside = answer.rows(batch.labels.index)
-        logits = scale.answer.lidar[scale.level[voxels]]
-        return self.segmentation(logits, batch.labels.values[inside], batch.labels.weight[inside])
+    def lidar_loss(self, scales: list[_Scale], batch: Batch, answer: Answer) -> Tensor:
+        """Return sum_l S(3D_l) over the labelled points, which have the scores of their voxel of the scale."""
+        labelled = self.labelled(batch, answer)
+        return sum(self.segmentation.at(scale.answer.lidar, labelled.at(scale.level)) for scale in scales)
 
     def agreement(self, fused: Tensor, lidar: Tensor) -> Tensor:
         """Return KL(fused || lidar) of logits [M, K], the mean over the points (eq. 7)."""
@@ -132,18 +131,16 @@ class ReleasedTwoDPASS(TwoDPASS):
         """Return the released one."""
         return ReleasedScale
 
-    def lidar_loss(self, scale: _Scale, batch: Batch, answer: Answer) -> Tensor:
-        """Return S(3D_l) over the voxels of the scale that have a majority label."""
-        every = torch.arange(len(answer.voxels.point_voxel), device=self.device)
-        rows = every[in_labelled_frames(batch, answer, every)]
-        voxels, inside = answer.rows(rows)
-        rows = rows[inside]
-        labelled, place = labels_at(batch, rows, len(every))
-        values = torch.full_like(rows, -1)
-        values[labelled] = batch.labels.values[place].argmax(1)
-        chosen, label = majority(scale.level[voxels], values, scale.size)
-        target = one_hot(label, len(self.taxonomy)).float()
-        return self.segmentation(scale.answer.lidar[chosen], target, torch.ones_like(target[:, 0]))
+    def lidar_loss(self, scales: list[_Scale], batch: Batch, answer: Answer) -> Tensor:
+        """Return sum_l S(3D_l) over the voxels of each scale that have a majority label."""
+        points = torch.arange(len(answer.voxels.point_voxel), device=self.device)
+        points = points[in_labelled_frames(batch, answer, points)]
+        voxels, inside = answer.rows(points)
+        label, total = labels_at(batch, answer, points[inside]), 0
+        for scale in scales:
+            chosen, own = majority(scale.level[voxels], label, scale.size)
+            total = total + self.segmentation(scale.answer.lidar[chosen], own)
+        return total
 
     def agreement(self, fused: Tensor, lidar: Tensor) -> Tensor:
         """Return KL(fused || lidar), the mean over points and classes."""

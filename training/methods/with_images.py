@@ -79,16 +79,11 @@ class WithImages(Supervised):
         return ImageFeatures((blank,) * len(self.images.encoder.channels), blank, None)
 
 
-def labels_at(batch: Batch, rows: Tensor, points: int) -> tuple[Tensor, Tensor]:
-    """Return which of the batch's points int64 [M] are labelled, bool [M], and their rows int64 [L] in batch.labels.
-
-    points: of all frames together.
-    """
-    place = torch.full((points,), -1, device=rows.device)
-    place[batch.labels.index] = torch.arange(len(batch.labels), device=rows.device)
-    place = place[rows]
-    labelled = place >= 0
-    return labelled, place[labelled]
+def labels_at(batch: Batch, answer: Answer, rows: Tensor) -> Tensor:
+    """Return the labels int64 [M] of the batch's points int64 [M], -1 for those without one."""
+    label = torch.full_like(answer.voxels.point_voxel, -1)
+    label[batch.labels.index] = batch.labels.values.argmax(1)
+    return label[rows]
 
 
 def in_labelled_frames(batch: Batch, answer: Answer, rows: Tensor) -> Tensor:

@@ -47,9 +47,9 @@ class XMUDA(WithImages):
         seen = self.seen(batch, answer.voxels.point_voxel)
         features = seen.at(seen.maps.fused)
         image = self.image_head(features).float()
-        labelled, place = labels_at(batch, seen.rows, len(answer.voxels.point_voxel))
+        label = labels_at(batch, answer, seen.rows)
         found = {'labels': self.supervision(batch, answer),
-                 'image': self.segmentation(image[labelled], batch.labels.values[place], batch.labels.weight[place])}
+                 'image': self.segmentation(image[label >= 0], label[label >= 0])}
         lidar = answer.logits[seen.voxels]
         mimics = self.lidar_mimic(answer.features)[seen.voxels].float(), self.image_mimic(features).float()
         source = in_labelled_frames(batch, answer, seen.rows)
