@@ -161,7 +161,8 @@ def quieten() -> None:
     """Let Lightning say only what somebody can act upon."""
     logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
     for text in ('.*does not have many workers.*', ".*LightningCLI's args parameter.*", '.*treespec, LeafSpec.*',
-                 '.*dataloader is not resumable.*', '.*Total length of `list`.*', '.*exists and is not empty.*'):
+                 '.*dataloader is not resumable.*', '.*Total length of `list`.*', '.*exists and is not empty.*',
+                 '.*all_gather is deprecated.*', '.*sync_dist=True.*'):
         warnings.filterwarnings('ignore', text)
 
 

@@ -35,7 +35,7 @@ def advise(error: BaseException, trainer: Trainer) -> str | None:
     lines = [f'not enough {where} for {what} ({_first_line(error)}). Try, the first ones first:']
     lines += [f'  {argument:<62} {effect}' for argument, effect in _remedies(error, kind, trainer, method)]
     if trainer.global_step:
-        lines.append(f'Step {trainer.global_step} is saved: with the same student, add --ckpt_path last to go on from there.')
+        lines.append(f'Step {trainer.global_step} is saved: --ckpt_path last goes on from there with the same student.')
     return '\n'.join(lines)
 
 

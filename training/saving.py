@@ -1,7 +1,7 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Trainings that go on where they ended: checkpoints, written often, whole or not at all, and what is drawn at random."""
+"""Trainings that go on where they ended: checkpoints, written often, whole or not at all, and random numbers."""
 
 from __future__ import annotations
 

@@ -137,7 +137,8 @@ class TorchBackend:
 
     def mean(self, features: Tensor, groups: Groups) -> Tensor:
         """Return the mean [groups.size, C] of the rows of each group; 0 for a group without rows."""
-        wide = features.float() if features.dtype == torch.bfloat16 else features  # its sums would stop at 256 rows
+        # Sums would stop growing at 256 rows in bfloat16, and soon be infinite in float16.
+        wide = features.float() if features.element_size() < 4 else features
         total = wide.new_zeros(groups.size, features.shape[1]).index_add(0, groups.index, wide)
         return (total / groups.count.clamp(min=1)[:, None]).to(features.dtype)
 
