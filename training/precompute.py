@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> int:
         print(_HELP)
         return 0
     if not 0 <= chosen.rank < chosen.world:
-        raise ValueError(f'--rank {chosen.rank} of --world {chosen.world}: expected a number from 0 to below the number '
-                         'of processes')
+        raise ValueError(f'--rank {chosen.rank} of --world {chosen.world}: expected a number from 0 to below the '
+                         'number of processes')
     if torch.cuda.is_available() and 'LOCAL_RANK' in os.environ:
         torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
     recipe = read_recipe('cache', rest)

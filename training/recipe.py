@@ -39,7 +39,10 @@ class _RecipeCLI(LightningCLI):
 
 
 def read_recipe(command: str, arguments: list[str]) -> Recipe:
-    """Read `--config RECIPE` and other values as `fit` does. Raises ValueError, or ends the program as argparse does."""
+    """Read `--config RECIPE` and other values as `fit` does.
+
+    Raises ValueError, or ends the program as argparse does.
+    """
     quieten()
     cli = _RecipeCLI(Method, Frames, trainer_class=Trainer, args=arguments, run=False, subclass_mode_model=True,
                      save_config_callback=None, seed_everything_default=0, load_from_checkpoint_support=False,

@@ -41,7 +41,8 @@ class Backbone(FeatureTeacher):
         known = type(config) in backbones
         kind = backbones[type(config)] if known else transformers.AutoModel
         if stage is not None and not known:
-            raise ValueError(f'stage "{stage}" of "{model}": a {config.model_type} has no stages, only its last patches')
+            raise ValueError(f'stage "{stage}" of "{model}": a {config.model_type} has no stages; leave stage out for '
+                             'its last patches')
         self.network, processor = load(model, 'image backbone', (kind,), **options)
         self.network = getattr(self.network, 'vision_model', self.network)  # of networks of images and texts
         if stride is not None:

@@ -1,0 +1,80 @@
+# Copyright 2026 The ros_kd authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the doctor looks at, one file for each part of a training; each yields checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Sequence
+
+from ros_kd.datasets import Dataset
+from ros_kd.extrinsics import Trajectory
+from ros_kd.frames import PairedFrame
+
+# What data, teachers and methods raise where something is wrong with what they were given.
+BROKEN = (ValueError, OSError, KeyError)
+
+
+class Grade(str, Enum):
+    """How a check ended."""
+
+    OK = 'ok'
+    WARNING = 'warning'
+    PROBLEM = 'problem'
+
+
+@dataclass(frozen=True)
+class Check:
+    """A line of the doctor's: what was looked at, how that is, what was found, and what to do about it."""
+
+    what: str
+    grade: Grade
+    found: str
+    advice: str = ''
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some frames of a data set, read once. name: its specification. part: "train" or "val". count: all of its frames.
+    It is itself a data set, of the frames read."""
+
+    name: str
+    part: str
+    count: int
+    frames: Sequence[PairedFrame]
+    trajectory: Trajectory | None = None
+    unread: Sequence[str] = field(default=())
+
+    @classmethod
+    def of(cls, name: str, part: str, dataset: Dataset, numbers: Sequence[int]) -> Part:
+        """Read the frames `numbers` of a data set; of those that cannot be read, why is kept."""
+        frames, unread = [], []
+        for number in numbers:
+            try:
+                frames.append(dataset[number])
+            except BROKEN as error:
+                unread.append(f'frame {number}: {text_of(error)}')
+        return cls(name, part, len(dataset), frames, dataset.trajectory, unread)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> PairedFrame:
+        return self.frames[index]
+
+
+def text_of(error: Exception) -> str:
+    """Return an error's words (a KeyError's str is quoted)."""
+    return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+
+
+def percent(share: float) -> str:
+    """Return a share as text."""
+    return f'{100 * share:.0f} %' if share >= 0.095 or share == 0 else f'{100 * share:.2g} %'
+
+
+def size(count: float) -> str:
+    """Return bytes as text."""
+    return f'{count / 1e9:.1f} GB' if count >= 1e9 else f'{count / 1e6:.1f} MB'
