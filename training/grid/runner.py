@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 import traceback
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,8 +46,13 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def run_grid(grid: Grid, results: Results, workshop: Workshop, jobs: int = 1,
-             say: Callable[[str], None] = print) -> Outcome:
+def spawned(jobs: int) -> Executor:
+    """Return processes that work one thread each; spawned, since torch's threads do not survive a fork."""
+    return ProcessPoolExecutor(jobs, multiprocessing.get_context('spawn'), initializer=_start)
+
+
+def run_grid(grid: Grid, results: Results, workshop: Workshop, jobs: int = 1, say: Callable[[str], None] = print,
+             workers: Callable[[int], Executor] = spawned) -> Outcome:
     """Train and score what has no result yet, `jobs` at a time; a failed run does not stop the others.
 
     What a stage said is in its folder's output.txt, failures in failed.txt of `workshop.out`. Raises Interrupted on
@@ -61,7 +66,7 @@ def run_grid(grid: Grid, results: Results, workshop: Workshop, jobs: int = 1,
         return outcome
     began = time.monotonic()
     with _environment(_THREADS):
-        for job, value in _executed(pending, jobs):
+        for job, value in _executed(pending, jobs, workers):
             if isinstance(value, BaseException):
                 _note_failure(workshop.out, job, value, outcome, say)
             elif isinstance(value, Result):
@@ -100,10 +105,11 @@ def _needed(run: Run) -> list[Stage]:
     return [stage for stage in run.stages if stage.key in kept]
 
 
-def _executed(pending: dict[str, _Job], jobs: int) -> Iterator[tuple[_Job, object]]:
+def _executed(pending: dict[str, _Job], jobs: int,
+              workers: Callable[[int], Executor]) -> Iterator[tuple[_Job, object]]:
     """Yield each job with what it returned or raised; those that need a failed one fail with it."""
     waiting, failed = dict(pending), set()
-    pool = _pool(jobs)
+    pool = workers(jobs)
     running: dict[Future, _Job] = {}
     try:
         while waiting or running:
@@ -120,7 +126,7 @@ def _executed(pending: dict[str, _Job], jobs: int) -> Iterator[tuple[_Job, objec
             if any(isinstance(future.exception(), BrokenProcessPool) for future in ended):
                 ended, _ = wait(running)  # one process died, and the pool with it
                 pool.shutdown()
-                pool = _pool(jobs)
+                pool = workers(jobs)
             for future in ended:
                 job, error = running.pop(future), future.exception()
                 if isinstance(error, (Interrupted, KeyboardInterrupt)):
@@ -136,11 +142,6 @@ def _executed(pending: dict[str, _Job], jobs: int) -> Iterator[tuple[_Job, objec
                 yield job, future.result() if error is None else error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    # Spawned: torch's threads do not survive a fork.
-    return ProcessPoolExecutor(jobs, multiprocessing.get_context('spawn'), initializer=_start)
 
 
 def _start() -> None:

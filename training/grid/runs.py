@@ -73,7 +73,7 @@ class TrainStage:
             return
         folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        with (folder / 'output.txt').open('a') as output, redirect_stdout(output), redirect_stderr(output):
+        with (folder / 'output.txt').open('a', buffering=1) as output, redirect_stdout(output), redirect_stderr(output):
             try:
                 self._fit(folder)
             except SystemExit as error:
@@ -91,7 +91,7 @@ class TrainStage:
             try:
                 cli.run([*self._arguments(folder), '--ckpt_path', 'last'])
                 return
-            except (RuntimeError, EOFError, OSError):  # a checkpoint that the kill cut off
+            except Exception:  # a checkpoint that does not fit, or that a full disk cut off
                 traceback.print_exc()
             shutil.rmtree(folder / cli.CHECKPOINTS)
         cli.run(self._arguments(folder))

@@ -165,7 +165,7 @@ def _sorted(places: Iterable[tuple[str, ...]], grid: Grid, axes: Sequence[str]) 
 
 def _usual(found: Iterable[Statistic]) -> int:
     counts = [statistic.count for statistic in found]
-    return max(set(counts), key=counts.count) if counts else 0
+    return max(set(counts), key=lambda count: (counts.count(count), count)) if counts else 0
 
 
 def _title(metric: str) -> str:
