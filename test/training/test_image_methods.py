@@ -18,7 +18,7 @@ from ros_kd.students.predictor import Predictor
 from training.__main__ import main
 from training.methods.hinton import Hinton
 from training.methods.multi_branch import MultiBranch
-from training.methods.point_painting import PointPainting, painted
+from training.methods.point_painting import PointPainting
 from training.methods.pseudo_labels import PseudoLabels
 from training.methods.supervised import Supervised
 from training.methods.two_d_pass import TwoDPASS

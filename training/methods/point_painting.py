@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Sequence
 
 import torch
-from torch import Tensor
 
 from ros_kd.frames import PairedFrame
 from ros_kd.students import build_student
