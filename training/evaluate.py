@@ -119,14 +119,17 @@ class Evaluation:
 
 
 def evaluate(labeller: Labeller, datasets: list[str], taxonomy: Taxonomy, augmentation: str = 'none',
-             pictures: Path | None = None, reached: Collection[int] | None = None) -> Report:
+             pictures: Path | None = None, reached: Collection[int] | None = None, worst: int | None = None) -> Report:
     """Score a labeller on all frames of datasets given by specification.
 
-    pictures: a folder that gets a picture of truth and labels of each frame. A teacher is scored only where it answers.
-    reached: ids of `taxonomy` that reachable mIoU is over; None: those that the labeller was taught. Raises
-    DatasetError or ValueError.
+    pictures: a folder that gets a page with truth and labels of the `worst` frames (None: of all), see Gallery. A
+    teacher is scored only where it answers. reached: ids of `taxonomy` that reachable mIoU is over; None: those that
+    the labeller was taught. Raises DatasetError or ValueError.
     """
-    evaluation, sources = Evaluation(taxonomy), set()
+    evaluation, sources, gallery = Evaluation(taxonomy), set(), None
+    if pictures is not None:
+        from training.gallery import Gallery
+        gallery = Gallery(pictures, taxonomy, worst)
     for specification in datasets:
         for frame in track(open_dataset(specification), f'Evaluating {specification}', transient=True):
             prediction = labeller.label(frame)
@@ -134,9 +137,10 @@ def evaluate(labeller: Labeller, datasets: list[str], taxonomy: Taxonomy, augmen
             only = prediction.label != IGNORE if isinstance(labeller, ProjectedTeacher) else None
             evaluation.add(frame, label, prediction.confidence, only)
             sources.add(frame.scan.taxonomy.name)
-            if pictures is not None:
-                from training.pictures import save_comparison
-                save_comparison(pictures / f'{frame.key.replace("/", "-")}.png', frame, label, taxonomy)
+            if gallery is not None:
+                gallery.add(specification, frame, label, only)
+    if gallery is not None:
+        gallery.write(labeller.name, evaluation.whole)
     reached = answers(labeller, taxonomy) if reached is None else reached
     return evaluation.report(labeller.name, datasets, ', '.join(sorted(sources)), augmentation, reached)
 
@@ -180,7 +184,9 @@ def _parser() -> argparse.ArgumentParser:
                         'all classes with one that could not')
     parser.add_argument('--tta', type=int, default=1, metavar='N', help='average over N turned views (default: 1)')
     parser.add_argument('--out', type=Path, help='write the report as JSON')
-    parser.add_argument('--pictures', type=Path, metavar='DIR', help='write a picture of each frame')
+    parser.add_argument('--pictures', type=Path, metavar='DIR',
+                        help='write a picture of each frame, and a page with them, the worst first')
+    parser.add_argument('--worst', type=int, metavar='N', help='with --pictures: only the N frames that went worst')
     parser.add_argument('--device', default='auto')
     return parser
 
@@ -203,12 +209,17 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.tta < 1:
         parser.error(f'--tta {chosen.tta}: expected 1 or more views')
+    if chosen.worst is not None and (chosen.worst < 1 or chosen.pictures is None):
+        parser.error(f'--worst {chosen.worst}: expected 1 or more frames, and --pictures DIR to draw them to')
     taxonomy = get_taxonomy(chosen.taxonomy)
     augmented = chosen.checkpoint and chosen.tta > 1
     augmentation = f'{chosen.tta} rotations about the vertical, every second one mirrored' if augmented else 'none'
     reached = reachable(get_taxonomy(chosen.reachable), taxonomy) if chosen.reachable else None
-    report = evaluate(_labeller(chosen, taxonomy), chosen.dataset, taxonomy, augmentation, chosen.pictures, reached)
+    report = evaluate(_labeller(chosen, taxonomy), chosen.dataset, taxonomy, augmentation, chosen.pictures, reached,
+                      chosen.worst)
     show(report, Console())
+    if chosen.pictures:
+        print(f'pictures: {chosen.pictures / "index.html"}')
     if chosen.out:
         chosen.out.parent.mkdir(parents=True, exist_ok=True)
         chosen.out.write_text(report.to_json())
