@@ -254,6 +254,22 @@ def test_only_the_same_frames_asked_the_same_way_are_taken_from_the_cache(tmp_pa
     assert _calls(tmp_path, frames) == 0
 
 
+class _OnGpu(_Maker):
+    """Fails as CUDA does in a process that was forked after it was used."""
+
+    def __call__(self, frame, others=()) -> Targets:
+        raise RuntimeError('Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must '
+                           'use the \'spawn\' start method')
+
+
+def test_a_teacher_on_a_gpu_that_a_loader_process_asks_says_what_to_do(tmp_path):
+    prepared = PreparedFrames([('streets', [street()])], Makers(classes=_OnGpu()), cache=tmp_path)
+    with pytest.raises(ValueError, match='python -m training cache'):
+        prepared[0]
+    assert _calls(tmp_path, [street()]) == 1
+    assert sum(prepared.fill()) == 0 and len(prepared[0].known.classes) == 1
+
+
 def test_processes_share_the_work_and_find_it_done(tmp_path):
     frames = [street(seed) for seed in range(5)]
     counts = []
