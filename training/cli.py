@@ -134,7 +134,8 @@ def _kept(run_folder: Path, monitor: str | None, seconds: float) -> list[Callbac
     """What a training leaves in its folder."""
     kept: list[Callback] = [LearningRateMonitor('step'), StepSeeds()]
     if monitor:
-        kept.append(ModelCheckpoint(run_folder / CHECKPOINTS, 'best', monitor=monitor, mode='max',
+        kept.append(ModelCheckpoint(run_folder / CHECKPOINTS, 'best', monitor=monitor,
+                                    mode='min' if monitor.endswith('loss') else 'max',
                                     enable_version_counter=False))
     return [*kept, LastCheckpoint(run_folder / CHECKPOINTS / 'last.ckpt', seconds)]
 

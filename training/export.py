@@ -75,8 +75,9 @@ def export_run(run: Path, out: Path, scores: tuple[Score, ...] = (), half: bool 
 
 def _validation_score(checkpoint: dict[str, Any]) -> tuple[Score, ...]:
     callbacks = checkpoint.get('callbacks', {})
-    best = next((state for name, state in callbacks.items() if name.startswith('ModelCheckpoint')), {})
-    if best.get('monitor') is None or best.get('current_score') is None:
+    best = next((state for name, state in callbacks.items()
+                 if name.startswith('ModelCheckpoint') and state.get('monitor') is not None), {})
+    if best.get('current_score') is None:
         return ()
     details = f'step {checkpoint["global_step"]}; agreement with the training targets, chosen for the best of it'
     metric = best['monitor'].removeprefix('val/')

@@ -257,7 +257,7 @@ def test_pre_train_probe_and_label(data, tmp_path):
     assert main(['fit', '--config', str(tmp_path / 'udakd.yaml'), '--data.root', str(data), '--run', str(run)]) == 0
     file = run / 'student.safetensors'
     info = read_info(file)
-    assert info.backbone and info.adapter is None and [score.metric for score in info.scores] == ['retrieval']
+    assert info.backbone and info.adapter is None and [score.metric for score in info.scores] == ['loss']
     with pytest.raises(CheckpointError, match='backbone'):
         Predictor.load(file)
     probe = tmp_path / 'probe'

@@ -86,9 +86,9 @@ class Method(LightningModule):
     student: the network to train, by a preset's name ("fast", "accurate"), described, or a checkpoint to start from.
     looking: how batches carry images, None if not at all. learns_without_labels: whether frames without 3D labels teach
     anything. backbone: whether the exported student has a head that was never trained. monitor: the figure of the
-    validation that the best checkpoint is chosen by, the highest first; None: the last one is kept. cameras: whether
-    answers need cameras, too: then nothing is exported for the segmenter. taught: ids of the classes
-    that training can tell of, set by methods that learn from a teacher alone; None: all.
+    validation that the best checkpoint is chosen by, a loss or the higher the better; None: the last is kept. cameras:
+    whether answers need cameras, too: then nothing is exported for the segmenter. taught: ids of the classes that
+    training can tell of, set by methods that learn from a teacher alone; None: all.
     """
 
     looking: Looking | None = None

@@ -51,7 +51,7 @@ class Contrastive(Method):
     """
 
     backbone = True
-    monitor = 'val/retrieval'
+    monitor = 'val/loss'  # smoother than the retrieval, whose best is one of the first epochs' by chance
 
     def __init__(self, taxonomy: str, student: StudentSpec | str, optimisation: Optimisation, adapter: AdapterSpec,
                  projecting: Projecting, contrast: Contrast, most: int | None) -> None:
