@@ -21,6 +21,7 @@ from training.images.looking import Looking, look, look_all
 from training.labelled import LabelSplit
 from training.loading import EachOnce, EpochOrder, ResumableLoader
 from training.prepared import PreparedFrames
+from training.rig_errors import RigErrors, disturb
 from training.targets import Makers, Targets, class_mass
 from training.teachers import Teacher
 
@@ -81,18 +82,19 @@ class Frames(LightningDataModule):
     before and after also tell of a frame's points (they fill the near ring and the directions without a camera).
     labels: which training frames have their 3D labels used. epoch_size: samples an epoch; None: each frame once.
     cache: a folder that keeps the targets between runs; without it, frames and targets stay in memory.
-    workers: loader processes.
+    workers: loader processes. rig_errors: falsify the extrinsics of training frames, to see what a method bears.
     """
 
     def __init__(self, train: list[str], val: list[str] | None = None, root: str = '.', teacher: Teacher | None = None,
                  augmentation: Augmentation = Augmentation(), batch_size: int = 1, neighbours: int = 0,
                  labels: LabelSplit = LabelSplit(), epoch_size: int | None = None, cache: str | None = None,
-                 workers: int = 0) -> None:
+                 workers: int = 0, rig_errors: RigErrors | None = None) -> None:
         super().__init__()
         self.train, self.val, self.root = train, val or [], Path(root).expanduser()
         self.teacher, self.augmentation, self.batch_size = teacher, augmentation, batch_size
         self.neighbours, self.labels, self.epoch_size, self.workers = neighbours, labels, epoch_size, workers
         self.cache = None if cache is None else Path(cache).expanduser()
+        self.rig_errors = rig_errors
         self.seed = int(os.environ.get('PL_GLOBAL_SEED', 0))
         self._frames: dict[str, PreparedFrames] = {}
 
@@ -119,6 +121,8 @@ class Frames(LightningDataModule):
     def open(self, part: str, makers: Makers, images: bool = False) -> PreparedFrames:
         """Return the frames of "train" or "val" with what the makers know of them. Raises DatasetError."""
         sources = [(name, open_dataset(under(self.root, name))) for name in getattr(self, part)]
+        if part == 'train' and self.rig_errors is not None:
+            sources = [(f'{name} {self.rig_errors}', disturb(source, self.rig_errors)) for name, source in sources]
         # Others only fill what training lacks; validation asks about this frame's own cameras.
         neighbours = self.neighbours if part == 'train' else 0
         return PreparedFrames(sources, makers, neighbours, self.cache, images)

@@ -1,7 +1,7 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What makes a clean rig worse: a calibration that is off, cameras whose clock is off, ego-motion that is not corrected.
+"""What makes a clean rig worse: a wrong calibration, cameras whose clock is off, ego-motion that is not corrected.
 
 Training under such errors and evaluating without them shows how much of them a method bears.
 """
@@ -102,8 +102,8 @@ class Disturbed:
         trajectory = self.source.trajectory
         stamps = np.array([frame.stamp, true, wrong], np.int64)
         if trajectory is None or len(trajectory.stamps) < 2 or not trajectory.covers(stamps):
-            raise ValueError(f'frame {frame.key} of {self.source.name} has no poses around {frame.stamp} ns, but errors '
-                             'of time need the vehicle\'s motion: choose a dataset with odometry')
+            raise ValueError(f'frame {frame.key} of {self.source.name} has no poses around {frame.stamp} ns, but '
+                             'errors of time need the vehicle\'s motion: choose a dataset with odometry')
         scan, at_true, at_wrong = trajectory.sample(stamps)
         return extrinsics.invert(scan) @ at_true @ extrinsics.invert(at_wrong) @ scan
 

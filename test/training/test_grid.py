@@ -97,7 +97,7 @@ def test_stages_are_shared_by_cells_that_begin_alike(tmp_path):
     assert slow.stages[0].key == fast.stages[0].key != longer.stages[0].key
     assert len({run.stages[1].key for run in grid.runs}) == 3 and slow.stages[1].needs == {
         'pretrain': slow.stages[0].key}
-    assert slow.stages[1].recipe['data']['labels'] == {'seed': 3} and slow.stages[0].recipe['data'].get('labels') is None
+    assert slow.stages[1].recipe['data']['labels'] == {'seed': 3} and 'labels' not in slow.stages[0].recipe['data']
 
 
 @pytest.mark.parametrize('changed, expected', [
@@ -144,8 +144,8 @@ def test_runs_are_scored_in_other_processes_and_not_repeated(tmp_path, workshop)
     files = [workshop.student(run.stages[0].key) for run in grid.runs]
     trained = [file.stat().st_mtime_ns for file in files]
     scored = run_grid(grid, Results(path), workshop, 1, quiet, Here).finished
-    assert {result.key: result.mean_iou for result in scored} == {run.key: known.get(run.key).mean_iou
-                                                                   for run in grid.runs}
+    assert [result.mean_iou for result in scored] == [pytest.approx(known.get(result.key).mean_iou, abs=1e-4)
+                                                      for result in scored]
     assert [file.stat().st_mtime_ns for file in files] == trained  # once
 
 
@@ -253,10 +253,12 @@ def test_tables_hold_mean_deviation_and_number_of_seeds(measured):
     assert '| mIoU, method | slow | fast |' in both and f'| soft | 41.0 ± {deviation:.1f} | 45.0 ± ' in both
     assert '| labels | 49.0 ± 1.4 | 52.0 (n = 1) |' in both
     assert 'over seeds 0, 1; scored on town-200, without test-time augmentation; 1 of 8 runs are missing.' in both
-    assert '| method · rate | mIoU | mIoU nearer than 6 m |' in near and '| soft · fast | 45.0 ± 1.4 | 35.0 ± 1.4 |' in near
+    assert '| method · rate | mIoU | mIoU nearer than 6 m |' in near
+    assert '| soft · fast | 45.0 ± 1.4 | 35.0 ± 1.4 |' in near
     assert 'slow' not in near
     over_rates = statistics(grid, results, ('method',), 'mIoU', {})[('soft',)]
-    assert (over_rates.mean, over_rates.deviation, over_rates.count) == pytest.approx((43, np.std([40, 42, 44, 46], ddof=1), 4))
+    expected = 43, np.std([40, 42, 44, 46], ddof=1), 4
+    assert (over_rates.mean, over_rates.deviation, over_rates.count) == pytest.approx(expected)
     with pytest.raises(GridError, match='no axis "width"'):
         markdown(grid, results, Table('x', ('width',)))
     with pytest.raises(GridError, match='no value'):
@@ -292,8 +294,9 @@ def test_a_document_is_rewritten_between_its_marks_only(measured, tmp_path):
 
 def test_the_command_writes_tables(tmp_path, measured, capsys):
     path = tmp_path / 'tiny.yaml'
-    path.write_text(yaml.safe_dump(tiny(seeds=[0, 1], axes={'method': LABELS, 'rate': RATES},
-                                        tables=[{'name': 'both', 'rows': 'method', 'columns': 'rate'}]), sort_keys=False))
+    tables = [{'name': 'both', 'rows': 'method', 'columns': 'rate'}]
+    content = tiny(seeds=[0, 1], axes={'method': LABELS, 'rate': RATES}, tables=tables)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     shared = ['grid', '--config', str(path), '--out', str(tmp_path)]
     assert main([*shared, '--list']) == 0
     listed = capsys.readouterr().out.splitlines()

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from streets import TO_OPTICAL, street
+from streets import TO_OPTICAL, street, write_drive
 
 from ros_kd import extrinsics
 from ros_kd.extrinsics import Trajectory
+from training.data import Frames
 from training.rig_errors import RigErrors, disturb, median_pixel_error, offset, pixel_error
+from training.targets import Makers
 
 SPEED, LATE = 10.0, 50_000_000  # m/s along x; ns from scan to image
 
@@ -147,3 +149,12 @@ def test_sizes_that_make_no_sense_are_refused():
 def test_a_turn_is_rigid():
     transform = offset(np.random.default_rng(0), 3, 0.1)
     np.testing.assert_allclose(transform[:3, :3] @ transform[:3, :3].T, np.eye(3), atol=1e-12)
+
+
+def test_training_frames_get_the_errors_and_validation_frames_do_not(tmp_path):
+    names = ['semantickitti:.?sequences=00']
+    frames = Frames(names, names, str(write_drive(tmp_path, 1)), rig_errors=RigErrors(rotation=2))
+    wrong, right = (frames.open(part, Makers(), images=True)[0].frame.views[0].lidar_to_camera
+                    for part in ('train', 'val'))
+    assert angle(wrong @ extrinsics.invert(right)) == pytest.approx(2)
+    np.testing.assert_allclose(right, TO_OPTICAL, atol=1e-9)

@@ -19,10 +19,11 @@ def _parser() -> argparse.ArgumentParser:
                                      'training/grid/plan.py for the file. What has a result is not repeated, what was '
                                      'killed is resumed.')
     parser.add_argument('--config', type=Path, action='append', required=True, metavar='GRID.yaml', help='repeatable')
-    parser.add_argument('--out', type=Path, default=Path('runs/grid'), help='students, logs, tables (default runs/grid)')
+    parser.add_argument('--out', type=Path, default=Path('runs/grid'),
+                        help='students, logs, tables (default runs/grid)')
     parser.add_argument('--root', type=Path, default=Path('.'), help='folder that paths of data start at')
-    parser.add_argument('--results', type=Path, metavar='DIR', help='where NAME.jsonl of each grid grows (default: OUT); '
-                        'what its other files hold is not repeated')
+    parser.add_argument('--results', type=Path, metavar='DIR', help='where NAME.jsonl of each grid grows (default: '
+                        'OUT); what its other files hold is not repeated')
     parser.add_argument('--cache', type=Path, metavar='DIR', help='targets that all runs share')
     parser.add_argument('--jobs', type=int, default=1, help='processes, one thread each (default 1)')
     parser.add_argument('--list', action='store_true', help='only say which runs there are')

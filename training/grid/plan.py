@@ -17,11 +17,11 @@
     plots:
       - {name: widths, x: labels, lines: width, metric: mIoU}
 
-A change names a value of the recipe with dots and replaces it, a mapping as a whole; `evaluation.…` changes the scoring.
-"{seed}" anywhere in a recipe is the run's seed. Without `blocks`, the file's own `set` and `axes` are the only block.
+A change names a value of the recipe with dots and replaces it, a mapping as a whole; `evaluation.…` changes the
+scoring. "{seed}" anywhere in a recipe is the run's seed. Without `blocks`, the file's own `set` and `axes` are the only block.
 
-A cell may train in stages, each from the student of one before it: `stages: [pretrain, probe]` at the file's or a block's
-level. A change of one stage alone is written `probe/model.class_path: …`; "{pretrain}" in a later stage's recipe is the
+A cell may train in stages, each from the student of one before it: `stages: [pretrain, probe]` at the file's or a
+block's level. A change of one stage alone is written `probe/model.class_path: …`; "{pretrain}" in a later stage's recipe is the
 path of the earlier one's student. Cells that share a stage (same recipe, same seed) train it once.
 """
 
@@ -91,8 +91,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Table:
-    """rows: axes. columns: an axis, none: the metrics side by side. metrics: see Result.metric. where: values of axes to
-    keep. Runs that differ in no axis but one that is not named are averaged as seeds are: name it in `where`."""
+    """rows: axes. columns: an axis; none: the metrics side by side. metrics: see Result.metric. where: values of axes
+    to keep. Runs that differ in no axis but one that is not named are averaged as seeds are: name it in `where`."""
 
     name: str
     rows: tuple[str, ...]
@@ -169,7 +169,7 @@ def grid_of(content: Mapping[str, Any], folder: Path, name: str = 'grid') -> Gri
 
 def _base(base: object, folder: Path) -> Recipe:
     if isinstance(base, str):
-        path = folder / base
+        path = folder / base  # an absolute one stays as it is
         if not path.is_file():
             raise GridError(f'base: no recipe at {path}')
         base = yaml.safe_load(path.read_text())
