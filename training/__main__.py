@@ -21,8 +21,11 @@ Trains LiDAR-only students; needs no ROS. Commands (each has its own --help):
                                     validate --config RECIPE --run DIR --ckpt_path best
   evaluate  score a student (or a teacher, or one constant class) against 3D labels:
                                     evaluate --checkpoint student.safetensors --dataset SPEC --taxonomy street-12
+                                    [--pictures DIR [--worst N]]
   export    write a run's student as one file: export --run DIR --out student.safetensors
                                     [--scores REPORT.json] [--calibrate SPEC]
+  features  draw what a student's features tell apart (PCA, t-SNE):
+                                    features --checkpoint student.safetensors --dataset SPEC --out DIR
   grid      train and score many variants, seeds and stages from one file, with tables and plots of them all:
                                     grid --config GRID.yaml [--out DIR] [--jobs N]
   fit-images  train an image network on labelled images, to teach students; it leaves teacher.safetensors in the run:
@@ -30,7 +33,7 @@ Trains LiDAR-only students; needs no ROS. Commands (each has its own --help):
 
 A dataset is named kind:path?option=value, e.g. kitti_object:/data/kitti_object?split=training.
 """
-COMMANDS = ('fit', 'fit-images', 'doctor', 'cache', 'validate', 'evaluate', 'grid', 'export')
+COMMANDS = ('fit', 'fit-images', 'doctor', 'cache', 'validate', 'evaluate', 'features', 'grid', 'export')
 NEEDED = {'torch': 'torch', 'lightning': 'lightning', 'jsonargparse': '"jsonargparse[signatures]"', 'cv2':
           'opencv-python-headless', 'safetensors': 'safetensors', 'rich': 'rich'}
 
@@ -91,6 +94,9 @@ def _run(command: str, arguments: list[str]) -> int:
     if command == 'evaluate':
         from training.evaluate import main as evaluate
         return evaluate(arguments)
+    if command == 'features':
+        from training.feature_pictures import main as features
+        return features(arguments)
     if command == 'grid':
         from training.grid.command import main as grid
         return grid(arguments)
