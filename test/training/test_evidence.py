@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from drives import BUILDING, CAR, HEIGHT, STREET, VEGETATION, WALL, Box, car, drive_frame, pose
@@ -17,7 +18,7 @@ from ros_kd.frames import PairedFrame
 from ros_kd.images import RawPixels
 from ros_kd.projection import OcclusionFilter
 from training.evidence import DepthTest, Evidence, Memory, Moments, gather, sight
-from training.evidence.depths import Surroundings
+from training.evidence.depths import Surroundings, Window
 from training.evidence.moments import Moment
 from training.projected import ClassTargets, movable
 from training.subsets import places
@@ -98,6 +99,33 @@ def test_a_parked_car_is_known_from_elsewhere_if_moments_enough_found_it():
     assert (hard(frame, evidence(frame, others[2]))[on_car] == CAR).sum() == 0
     assert (hard(frame, evidence(frame, *others))[on_car] == CAR).mean() > 0.3  # its rear and its side
     assert (hard(frame, evidence(frame, others[2], moments=Moments(still=0)))[on_car] == CAR).mean() > 0.3
+
+
+def test_colours_that_run_over_the_edge_of_a_parked_car_do_not_reach_the_wall_behind(monkeypatch):
+    def smeared(frame: PairedFrame) -> PairedFrame:
+        labels = frame.views[0].labels()
+        wide = cv2.dilate((labels == CAR).astype(np.uint8), np.ones((1, 3), np.uint8)) > 0
+        return replace(frame, views=(replace(frame.views[0], label_pixels=RawPixels(np.where(wide, CAR, labels))),))
+    boxes = [WALL, car(14, 4)]
+    frame = drive_frame(1.5, pose(16), boxes)
+    others = [smeared(drive_frame(t, pose(4 * t), boxes)) for t in (0.0, 0.5, 1.0)]
+    wrong = (frame.scan.label == BUILDING) & (hard(frame, evidence(frame, *others)) == CAR)
+    monkeypatch.setattr(Window, 'edge', lambda self, uv, depth: np.zeros(len(uv), bool))
+    unguarded = (frame.scan.label == BUILDING) & (hard(frame, evidence(frame, *others)) == CAR)
+    assert unguarded.sum() > 30 and wrong.sum() < 0.3 * unguarded.sum()
+
+
+def test_who_stands_still_and_is_overlooked_at_other_moments_is_not_forgotten():
+    person = STREET.names.index('person')
+    boxes = [WALL, Box((20, -1, 0), (20.5, 0, 1.8), person)]
+    frame, *others = [drive_frame(t, pose(4 * t), boxes) for t in (1.0, 0.0, 0.5)]
+    blind = [painted(other, BUILDING) for other in others]
+    of_person = frame.scan.label == person
+    shares = [(hard(frame, evidence(frame, *blind, moments=Moments(contradicted=c)))[of_person] == person).mean()
+              for c in (0.0, 0.3, 1.0)]
+    assert of_person.sum() > 10 and shares[0] > 0.95 and shares[1] > 0.75 and shares[2] < 0.5
+    found = evidence(frame, *blind)
+    assert (found.certainty(1.0)[np.isin(found.index, np.flatnonzero(of_person))] < 0.7).mean() > 0.8
 
 
 def test_contradiction_costs_certainty_and_agreement_does_not():

@@ -88,9 +88,9 @@ def gather(seen: Sight, answer: Callable[[Look], np.ndarray], width: int, movabl
     """Return the weighted mean of the answers to all looks.
 
     answer: returns float32 [M, width] for the points of a look, first the probabilities of len(movable) classes.
-    movable: bool [C], classes that may move: they are only learnt from other moments at points that stand still. What
-    an image of the point's own moment calls movable, and does not stand still, learns from no other moment. Without
-    classes all answers count (see Sight.standing).
+    movable: bool [C], classes that may move: from other moments they are only learnt where points stand still. A point
+    that does not, and that an image of its own moment calls movable, learns from no other moment. Without classes all
+    answers count (see Sight.standing).
     """
     sums, classes = _Sums(len(seen.still), width, len(movable)), len(movable)
     for look in seen.own:
@@ -98,19 +98,21 @@ def gather(seen: Sight, answer: Callable[[Look], np.ndarray], width: int, movabl
             answers = answer(look)
             sums.add(look.index, answers, _weight(look, answers[:, :classes], moments))
     own = sums.views > 0
-    closed = np.zeros(len(own), bool)
+    moves = np.zeros(len(own), bool)
     if classes and seen.others:
-        closed[own] = movable[sums.values[own, :classes].argmax(1)]
-        closed &= ~seen.still
+        moves[own] = movable[sums.values[own, :classes].argmax(1)]
     for look in seen.others:
-        look = look.at(~closed[look.index])
+        look = look.at(~moves[look.index] | seen.still[look.index])
         if len(look.index) == 0:
             continue
         answers = answer(look)
+        weight = _weight(look, answers[:, :classes], moments)
         if classes:
-            kept = np.flatnonzero(~movable[answers[:, :classes].argmax(1)] | seen.still[look.index])
-            look, answers = look.at(kept), answers[kept]
-        sums.add(look.index, answers, _weight(look, answers[:, :classes], moments))
+            called = movable[answers[:, :classes].argmax(1)]
+            kept = np.flatnonzero(~called | (seen.still[look.index] & ~look.edge))
+            weight[moves[look.index] & ~called] *= np.float32(moments.contradicted)
+            look, answers, weight = look.at(kept), answers[kept], weight[kept]
+        sums.add(look.index, answers, weight)
     return _evidence(sums, own)
 
 

@@ -42,11 +42,12 @@ class DepthImage:
 
     least, most: float32 [rows, columns], metres, row 0 at the top: the range of depths within and just beside a cell;
     ground seen at a grazing angle is deep, so it reaches from the surface below to the one above. most is inf where
-    nothing was measured.
+    nothing was measured. beside: the nearest of a cell and those to its left and right.
     """
 
     least: np.ndarray
     most: np.ndarray
+    beside: np.ndarray
 
     @classmethod
     def of(cls, row: np.ndarray, column: np.ndarray, depth: np.ndarray, shape: tuple[int, int], gap: int,
@@ -65,12 +66,10 @@ class DepthImage:
         hole = np.isinf(grid) & np.isfinite(from_below) & np.isfinite(from_above)
         low, high = np.where(hole, from_below, grid), np.where(hole, from_above, grid)
         above = _shifted(high, 1)
-        least = np.minimum(low, _shifted(low, -1))
         # A thin pole may be hit in the next column by one scan and in this one by the other.
-        sides = np.pad(least, ((0, 0), (1, 1)), 'wrap') if around else np.pad(least, ((0, 0), (1, 1)),
-                                                                              constant_values=np.inf)
-        least = np.minimum(np.minimum(sides[:, :-2], sides[:, 2:]), least)
-        return cls(least, np.maximum(high, np.where(np.isinf(above), -np.inf, above)))
+        beside = _least_beside(low, around)
+        most = np.maximum(high, np.where(np.isinf(above), -np.inf, above))
+        return cls(np.minimum(beside, _shifted(beside, -1)), most, beside)
 
     def judge(self, row: np.ndarray, column: np.ndarray, depth: np.ndarray,
               test: DepthTest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,6 +81,12 @@ class DepthImage:
         gone = known & (depth < least - margin)
         hidden = known & (depth > most + margin)
         return known & ~gone & ~hidden, gone, hidden
+
+
+def _least_beside(grid: np.ndarray, around: bool) -> np.ndarray:
+    """Return the least of each cell and those to its left and right."""
+    wide = np.pad(grid, ((0, 0), (1, 1)), 'wrap') if around else np.pad(grid, ((0, 0), (1, 1)), 'edge')
+    return np.minimum(np.minimum(wide[:, :-2], wide[:, 2:]), grid)
 
 
 def _shifted(grid: np.ndarray, rows: int) -> np.ndarray:
@@ -148,6 +153,12 @@ class Window:
         shape = tuple(int(pixels / size) + 1 for pixels in (view.camera.height, view.camera.width))
         row, column = _cells(seen.uv, size)
         return cls(DepthImage.of(row, column, seen.depth, shape, round(test.gap / test.cell), False), test, size)
+
+    def edge(self, uv: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """Return bool [M] for pixels uv [M, 2] and depths [M] of points: beside something nearer, which may be what the
+        pixels show."""
+        row, column = _cells(uv, self.size)
+        return depth > self.image.beside[row, column] + self.test.margin(depth)
 
     def hidden(self, uv: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """Return bool [M] for pixels uv [M, 2] and depths [M] of points: behind what the scan measured."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from ros_kd import extrinsics
 from ros_kd.frames import CameraView, PairedFrame
-from ros_kd.projection import OcclusionFilter, project_all
+from ros_kd.projection import OcclusionFilter, Projection, project_all
 from training.evidence.depths import DepthTest, Surroundings, Window
 
 _FASTEST = 100.0  # m/s; two poses that need more are not of one world frame
@@ -28,22 +28,25 @@ class Moments:
     depth: what their scans must have measured where a point is; None trusts every pixel. seen_through: a point is taken
     for something that moves, and only its own moment's images are asked, if more than this share of the moments that
     tell look through it. still: what teachers call a person or a vehicle in another moment's image counts only where
-    so many moments found the point and none looked through it (a parked car); 0: everywhere. consistent: a moment
-    where less than this share of the points that it can judge is found has a wrong pose, and is left out; with right
-    ones 0.93 to 0.99 were found on drives of KITTI, PandaSet and the simulated world, a quarter turn off 0.24 to 0.71.
-    near: the distance from a camera at which an answer counts half, metres. fading: the time after which it counts
-    half, seconds.
+    so many moments found the point and none looked through it (a parked car), and where nothing nearer is beside it; 0:
+    at all points. contradicted: how much other moments count, 0..1, where they see nothing movable and the point's own
+    image does: teachers overlook people more often than they invent them. consistent: a moment where less than this
+    share of the points that it can judge is found has a wrong pose, and is left out; with right ones 0.93 to 0.99 were
+    found on drives of KITTI, PandaSet and the simulated world, a quarter turn off 0.24 to 0.71. near: the distance from
+    a camera at which an answer counts half, metres. fading: the time after which it counts half, seconds.
     """
 
     depth: DepthTest | None = DepthTest()
     seen_through: float = 0.34
     still: int = 2
+    contradicted: float = 0.3
     consistent: float = 0.8
     near: float = 20.0
     fading: float = 10.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.seen_through <= 1 and 0 <= self.consistent <= 1 and self.still >= 0):
+        shares = (self.seen_through, self.contradicted, self.consistent)
+        if not (min(shares) >= 0 and max(shares) <= 1 and self.still >= 0):
             raise ValueError(f'{self}: expected shares from 0 to 1, and a number of moments')
         if not (self.near > 0 and self.fading > 0):
             raise ValueError(f'{self}: expected a distance and a time above 0')
@@ -53,7 +56,8 @@ class Moments:
 class Look:
     """The points of a scan that one view sees: index int64 [M], rising; uv float32 [M, 2]; depth float32 [M], metres.
 
-    seconds: between the scan and the moment of the view.
+    seconds: between the scan and the moment of the view. edge: bool [M], points beside something nearer, whose pixels
+    may show that; only told of other moments.
     """
 
     view: CameraView
@@ -61,10 +65,17 @@ class Look:
     uv: np.ndarray
     depth: np.ndarray
     seconds: float
+    edge: np.ndarray
+
+    @classmethod
+    def of(cls, view: CameraView, seen: Projection, index: np.ndarray, seconds: float) -> Look:
+        """Return the look of a projection, of points that are the scan's rows index [M]."""
+        return cls(view, index, seen.uv, seen.depth, seconds, np.zeros(len(index), bool))
 
     def at(self, rows: np.ndarray) -> Look:
         """Return those points that `rows` (a mask or places) chooses."""
-        return replace(self, index=self.index[rows], uv=self.uv[rows], depth=self.depth[rows])
+        return replace(self, index=self.index[rows], uv=self.uv[rows], depth=self.depth[rows],
+                       edge=self.edge[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +130,12 @@ class Moment:
         """Return what this moment's views see of points float32 [M, 3] in its LiDAR frame; index: their rows [M]."""
         looks = []
         for number, seen in enumerate(project_all(points, self.frame.views, None)):
-            look = Look(self.frame.views[number], index[seen.index], seen.uv, seen.depth, seconds)
+            look = Look.of(self.frame.views[number], seen, index[seen.index], seconds)
             if self.test is not None and len(look.index):
                 if self._windows[number] is None:
                     self._windows[number] = Window.of(self.frame.points, look.view, self.test)
                 look = look.at(~self._windows[number].hidden(look.uv, look.depth))
+                look = replace(look, edge=self._windows[number].edge(look.uv, look.depth))
             if len(look.index):
                 looks.append(look)
         return looks
@@ -164,7 +176,7 @@ def sight(frame: PairedFrame, others: Sequence[PairedFrame], occlusion: Occlusio
     Other frames without a pose, with one that is not finite, or whose pose contradicts the scans (a new world frame
     after odometry was lost) are left out; the latter two with a warning.
     """
-    own = tuple(Look(view, seen.index, seen.uv, seen.depth, 0.0)
+    own = tuple(Look.of(view, seen, seen.index, 0.0)
                 for view, seen in zip(frame.views, project_all(frame.points, frame.views, occlusion)))
     found = np.zeros(len(frame.points), np.int16)
     passed = np.zeros(len(frame.points), np.int16)
