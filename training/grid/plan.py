@@ -18,7 +18,8 @@
       - {name: widths, x: labels, lines: width, metric: mIoU}
 
 A change names a value of the recipe with dots and replaces it, a mapping as a whole; `evaluation.…` changes the
-scoring. "{seed}" anywhere in a recipe is the run's seed. Without `blocks`, the file's own `set` and `axes` are the only block.
+scoring. "{seed}" anywhere in a recipe is the run's seed, "{root}" the folder that paths of data start at. Without
+`blocks`, the file's own `set` and `axes` are the only block.
 
 A cell may train in stages, each from the student of one before it: `stages: [pretrain, probe]` at the file's or a
 block's level. A change of one stage alone is written `probe/model.class_path: …`; "{pretrain}" in a later stage's recipe is the

@@ -30,6 +30,7 @@ from training.rig_errors import RigErrors, median_pixel_error
 from training.run_labeller import RunLabeller
 
 _DONE = 'done.json'
+ROOT = '{root}'  # in recipes: the folder that paths of data start at
 _INTERRUPTED = 1  # the status with which Lightning exits after Ctrl-C; a wrong recipe exits with another
 
 
@@ -97,7 +98,7 @@ class TrainStage:
         cli.run(self._arguments(folder))
 
     def _arguments(self, folder: Path) -> list[str]:
-        recipe = self.stage.recipe
+        recipe = filled(self.stage.recipe, ROOT, str(self.workshop.root))
         for name, key in self.stage.needs.items():
             recipe = filled(recipe, f'{{{name}}}', str(self.workshop.student(key)))
         path = folder / 'config.yaml'
