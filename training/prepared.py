@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from typing import Iterator, Sequence
@@ -38,6 +39,7 @@ class PreparedFrames:
         self.places = [(number, i) for number, (_, source) in enumerate(sources) for i in range(len(source))]
         self.labelled = np.ones(len(self.places), bool)
         self._kept: dict[int, Sample] = {}
+        self._recent: OrderedDict[tuple[int, int], PairedFrame] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.places)
@@ -45,9 +47,7 @@ class PreparedFrames:
     def __getitem__(self, index: int) -> Sample:
         if index in self._kept:
             return self._kept[index]
-        number, i = self.places[index]
-        _, source = self.sources[number]
-        frame = source[i]
+        frame = self._read(*self.places[index])
         known = Knowledge(*(self._targets(maker, kind, frame, index) for kind, maker in vars(self.makers).items()))
         if not self.images:
             frame = replace(frame, views=())
@@ -71,8 +71,7 @@ class PreparedFrames:
         """
         makers = [maker for kind, maker in vars(self.makers).items() if maker is not None and kind != 'labels']
         for index in range(rank, len(self), world):
-            number, i = self.places[index]
-            frame = self.sources[number][1][i]
+            frame = self._read(*self.places[index])
             before = self.cache.added
             for maker in makers:
                 self._kept_targets(maker, frame, index)
@@ -86,11 +85,9 @@ class PreparedFrames:
         return self._kept_targets(maker, frame, index)
 
     def _kept_targets(self, maker: TargetMaker, frame: PairedFrame, index: int) -> Targets:
-        number, i = self.places[index]
-
         def make() -> Targets:
             try:
-                return maker(frame, self._others(self.sources[number][1], frame, i))
+                return maker(frame, self._others(frame, *self.places[index]))
             except RuntimeError as error:
                 if 'forked subprocess' not in str(error):
                     raise
@@ -104,9 +101,21 @@ class PreparedFrames:
         return (f'{self.sources[number][0]} {i} {frame.key} {len(frame.scan)} points {_digest(frame):08x} '
                 f'{maker.identity} neighbours {self.neighbours}')
 
-    def _others(self, source: FrameSource, frame: PairedFrame, i: int) -> list[PairedFrame]:
-        near = range(max(i - self.neighbours, 0), min(i + self.neighbours + 1, len(source)))
-        return [source[j] for j in near if j != i] if frame.world_from_lidar is not None else []
+    def _others(self, frame: PairedFrame, number: int, i: int) -> list[PairedFrame]:
+        near = range(max(i - self.neighbours, 0), min(i + self.neighbours + 1, len(self.sources[number][1])))
+        return [self._read(number, j) for j in near if j != i] if frame.world_from_lidar is not None else []
+
+    def _read(self, number: int, i: int) -> PairedFrame:
+        """Return frame i of a source. The frames around the next one are kept: reading them again would cost more than
+        their targets, and teachers know an image again by its `pixels`."""
+        frame = self._recent.pop((number, i), None)
+        if frame is None:
+            frame = self.sources[number][1][i]
+        if self.neighbours:
+            self._recent[number, i] = frame
+            while len(self._recent) > 2 * self.neighbours + 1:
+                self._recent.popitem(last=False)
+        return frame
 
 
 def _digest(frame: PairedFrame) -> int:

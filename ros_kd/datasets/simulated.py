@@ -40,9 +40,10 @@ class RenderedPixels:
         return exposure.labels if self.labels else exposure.image
 
 
-@lru_cache(maxsize=12)
+@lru_cache(maxsize=40)
 def _exposure(simulation: Simulation, camera: str, stamp: int) -> Exposure:
-    """The image and the label image of a view are read one after the other, but come from the same rays."""
+    """The image and the label image of a view are read one after the other, but come from the same rays. Those of the
+    frames before and after are asked again for each frame."""
     return simulation.expose(camera, stamp)
 
 
