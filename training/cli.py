@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
@@ -24,7 +24,7 @@ from training.export import STUDENT, export_run
 from training.memory import advise
 from training.methods import Method
 from training.pictures import ValidationPicture
-from training.progress import LabelledFrames, ProgressLines
+from training.progress import Bar, LabelledFrames, ProgressLines
 from training.saving import LastCheckpoint, StepSeeds, WholeFiles
 
 CHECKPOINTS = 'checkpoints'
@@ -144,7 +144,7 @@ def _shown(bar: bool) -> list[Callback]:
     """How a training is followed."""
     if not sys.stdout.isatty():
         return [ProgressLines()]
-    return [RichProgressBar(leave=True)] if bar else []
+    return [Bar(leave=True)] if bar else []
 
 
 def _join_processes(trainer: Namespace) -> None:
@@ -163,7 +163,7 @@ def quieten() -> None:
     logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
     for text in ('.*does not have many workers.*', ".*LightningCLI's args parameter.*", '.*treespec, LeafSpec.*',
                  '.*dataloader is not resumable.*', '.*Total length of `list`.*', '.*exists and is not empty.*',
-                 '.*all_gather is deprecated.*', '.*sync_dist=True.*'):
+                 '.*all_gather is deprecated.*', '.*sync_dist=True.*', '.*callbacks used to create the checkpoint.*'):
         warnings.filterwarnings('ignore', text)
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""How far a training is, as lines of text where no terminal can show a bar, and what it was given."""
+"""How far a training is, as a bar or as lines of text where no terminal can show one, and what it was given."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ import time
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+
+
+class Bar(RichProgressBar):
+    """A bar that stays on one line of a terminal: of the figures, the loss and the validation's mIoU."""
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, int | str | float]:
+        """Return what is shown, by name."""
+        metrics = super().get_metrics(trainer, pl_module)
+        names = {'loss_step': 'loss', 'loss': 'loss', 'val/miou': 'mIoU'}
+        return {short: metrics[name] for name, short in names.items() if name in metrics}
 
 
 class ProgressLines(Callback):

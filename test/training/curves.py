@@ -18,13 +18,12 @@ from training.methods import Answer
 from training.methods.soft_labels import SoftLabels
 
 
-def losses(run: Path) -> dict[int, float]:
-    """The loss of each step of a run, also of one that was interrupted."""
+def losses(run: Path, name: str = 'loss_step') -> dict[int, float]:
+    """The loss of each step of a run, also of one that was interrupted; or another figure, by name."""
     found = {}
     for file in sorted(run.glob('logs/version_*/metrics.csv')):
         with file.open() as lines:
-            found.update({int(row['step']): float(row['loss_step']) for row in csv.DictReader(lines)
-                          if row.get('loss_step')})
+            found.update({int(row['step']): float(row[name]) for row in csv.DictReader(lines) if row.get(name)})
     return found
 
 
@@ -54,6 +53,25 @@ class EvenSteps(SoftLabels):
 
 # Adam would make the most of differences in the last digit.
 EVEN = ['--model.class_path', 'curves.EvenSteps', '--model.optimisation.momentum', '0.9']
+
+
+class InterruptIn(Callback):
+    """Presses Ctrl-C after so many steps, in the middle of one or of the validation."""
+
+    def __init__(self, hook: str, steps: int) -> None:
+        self.hook, self.steps = hook, steps
+
+    def on_before_optimizer_step(self, trainer: Trainer, *_: object) -> None:
+        """The gradients are there, the step is not made."""
+        self._interrupt('on_before_optimizer_step', trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, *_: object) -> None:
+        """A frame was compared, others are not."""
+        self._interrupt('on_validation_batch_end', trainer)
+
+    def _interrupt(self, hook: str, trainer: Trainer) -> None:
+        if hook == self.hook and trainer.global_step == self.steps and not trainer.sanity_checking:
+            raise KeyboardInterrupt
 
 
 class KillAfter(Callback):

@@ -54,6 +54,21 @@ def test_a_killed_training_resumes_on_the_same_curve(recipe, tmp_path):
     assert (killed / 'student.safetensors').exists()
 
 
+@pytest.mark.parametrize('hook, steps', [('on_before_optimizer_step', 2), ('on_validation_batch_end', 3)])
+def test_an_interruption_in_the_middle_leaves_no_trace(recipe, tmp_path, hook, steps):
+    recipe += ['--data.val', '["semantickitti:.?sequences=00&frames=2"]', '--trainer.max_epochs', '2',
+               '--model.student.architecture', 'spvcnn']  # which drops values by chance
+    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+    assert main([*recipe, '--run', str(whole)]) == 0
+    with pytest.raises(SystemExit):
+        main([*recipe, '--run', str(parts), *at('InterruptIn', hook=hook, steps=steps)])
+    assert main([*recipe, '--run', str(parts), '--ckpt_path', 'last']) == 0
+    assert losses(parts) == pytest.approx(losses(whole), rel=1e-4)
+    # Also the statistics of the norms, and the validation that was broken off.
+    assert losses(parts, 'val/accuracy') == pytest.approx(losses(whole, 'val/accuracy'))
+    assert sorted(losses(parts, 'val/accuracy')) == [2, 5]
+
+
 def test_a_checkpoint_takes_the_place_of_the_old_one_when_it_is_whole(tmp_path):
     class Torn:
         def __reduce__(self):
