@@ -8,7 +8,8 @@ holds the grids, docs/results/ a line for each run that has ended, which is not 
 tables. All goes on where it was stopped. Prints the mean over the seeds of each table's cells.
 
 DISTILLATION_GRIDS: only these, e.g. "main,adapters". DISTILLATION_JOBS: runs at a time, one thread each (all cores).
-DISTILLATION_TABLES=1: train nothing, only write the tables of what has ended.
+DISTILLATION_TABLES=1: train nothing, only write the tables of what has ended. ROS_KD_TEST_DATA: the folder of the real
+frames that the grid "real" learns from; without it that grid is left out.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ JOBS = int(os.environ.get('DISTILLATION_JOBS', 0)) or len(os.sched_getaffinity(0
 FRAMES = 10  # of each town
 TRAIN, TEST, FOR_TEACHER = range(1, 11), (200, 201), range(300, 309)
 JITTERS = (0, 20, 50, 100)  # ms
+REAL, REAL_FRAMES = 'real', os.environ.get('ROS_KD_TEST_DATA', '')
 
 
 def towns() -> list[Town]:
@@ -79,6 +81,21 @@ def chosen_grids() -> list[Grid]:
     return [read_grid(grids[name]) for name in names]
 
 
+def train(grids: dict[Grid, Results]) -> bool:
+    """Run what has no result yet. Returns whether all went well."""
+    well = True
+    if any(grid.name != REAL for grid in grids):
+        prepare()
+    for grid, results in grids.items():
+        if grid.name == REAL and not REAL_FRAMES:
+            print(f'{REAL} is left out: ROS_KD_TEST_DATA does not say where real frames are', file=sys.stderr)
+            continue
+        workshop = Workshop(OUT, Path(REAL_FRAMES) if grid.name == REAL else WORLDS, OUT / 'cache')
+        outcome = run_grid(grid, results, workshop, JOBS, lambda text: print(text, file=sys.stderr, flush=True))
+        well &= not outcome.failed
+    return well
+
+
 def show_grid(grid: Grid, results: Results) -> None:
     """Print the means of a grid's tables."""
     for table in grid.tables:
@@ -93,19 +110,13 @@ def show_grid(grid: Grid, results: Results) -> None:
 def main() -> int:
     """Print one JSON object a line; what is going on, on stderr. Returns 1 if a run failed."""
     grids = {grid: results_of(grid, RESULTS) for grid in chosen_grids()}
-    failed = False
-    if not os.environ.get('DISTILLATION_TABLES'):
-        prepare()
-        for grid, results in grids.items():
-            workshop = Workshop(OUT, WORLDS, OUT / 'cache')
-            outcome = run_grid(grid, results, workshop, JOBS, lambda text: print(text, file=sys.stderr, flush=True))
-            failed |= bool(outcome.failed)
+    well = bool(os.environ.get('DISTILLATION_TABLES')) or train(grids)
     for grid, results in grids.items():
         show_grid(grid, results)
     if DOCUMENT.exists():
         for name in rewrite(DOCUMENT, grids, DOCUMENT.parent / 'images' / 'results'):
             print(f'{DOCUMENT} has no marks for {name}', file=sys.stderr)
-    return int(failed)
+    return int(not well)
 
 
 if __name__ == '__main__':

@@ -15,7 +15,7 @@ from typing import Mapping
 
 from training.grid.plan import Grid, Plot, Table
 from training.grid.results import Results
-from training.grid.tables import draw, markdown
+from training.grid.tables import draw, finished, markdown
 
 _MARKED = re.compile(r'<!-- begin (?P<name>[^>]+?) -->\n(?P<old>.*?)<!-- end (?P=name) -->', re.S)
 _BEGIN = re.compile(r'<!-- begin ([^>]+?) -->')
@@ -31,8 +31,10 @@ def section(grid: Grid, results: Results, part: Table | Plot, document: Path, im
     """Return what stands between the marks of a table or plot; a plot is drawn under `images`."""
     if isinstance(part, Table):
         return markdown(grid, results, part)
+    if not any(finished(grid, results, part.where)):
+        return 'No run of this plot has ended yet.'
     path = draw(grid, results, part, images / f'{grid.name}-{part.name}.png')
-    place = Path(*[path.relative_to(document.parent)] if path.is_relative_to(document.parent) else [path])
+    place = path.relative_to(document.parent) if path.is_relative_to(document.parent) else path
     caption = part.caption or f'{part.metric} over {part.x}'
     return f'![{caption}]({place.as_posix()})'
 

@@ -36,7 +36,8 @@ _INTERRUPTED = 1  # the status with which Lightning exits after Ctrl-C; a wrong 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where a grid works. out: its folder. root: where paths of data start, and the cache of targets, or None."""
+    """Where a grid works. out: its folder. root: where paths of data start. cache: of targets, for recipes that say
+    nothing of data.cache themselves."""
 
     out: Path
     root: Path
@@ -103,7 +104,8 @@ class TrainStage:
             recipe = filled(recipe, f'{{{name}}}', str(self.workshop.student(key)))
         path = folder / 'config.yaml'
         path.write_text(yaml.safe_dump(recipe, sort_keys=False))
-        cache = [] if self.workshop.cache is None else ['--data.cache', str(self.workshop.cache)]
+        own = self.workshop.cache is None or 'cache' in recipe.get('data', {})
+        cache = [] if own else ['--data.cache', str(self.workshop.cache)]
         return ['fit', '--config', str(path), '--run', str(folder), '--seed_everything', str(self.seed), '--data.root',
                 str(self.workshop.root), *cache]
 

@@ -65,6 +65,9 @@ def finished(grid: Grid, results: Results, where: Mapping[str, tuple[str, ...]])
 
 def markdown(grid: Grid, results: Results, table: Table) -> str:
     """Return a table in markdown, one for each metric if it has columns, with what it is over."""
+    if not any(finished(grid, results, table.where)):
+        _check(grid, (*table.rows, *filter(None, [table.columns])), table.where)
+        return 'No run of this table has ended yet.'
     if table.columns:
         parts = [_grid_table(grid, results, table, metric) for metric in table.metrics]
     else:
@@ -96,8 +99,6 @@ def _metric_table(grid: Grid, results: Results, table: Table) -> str:
 def _note(grid: Grid, results: Results, table: Table) -> str:
     """What every table must state: split, seeds, test-time augmentation, and runs that are missing."""
     chosen = list(finished(grid, results, table.where))
-    if not chosen:
-        return 'No run of this table has ended yet.'
     data = sorted({name.rpartition(':')[2] for _, result in chosen for name in result.datasets})
     views = sorted({run.scoring.tta for run, _ in chosen})
     augmented = 'without test-time augmentation' if views == [1] else f'averaged over {views} turned views'
@@ -126,7 +127,7 @@ def draw(grid: Grid, results: Results, plot: Plot, path: Path) -> Path:
     axes.set_xlabel(_title(plot.x) if plot.x not in grid.axes else plot.x)
     axes.set_ylabel(_title(plot.metric))
     axes.grid(alpha=0.3)
-    if plot.lines:
+    if plot.lines and axes.has_data():
         axes.legend(title=plot.lines, fontsize='small')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={'Software': None})
