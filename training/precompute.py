@@ -48,7 +48,8 @@ _HELP = """usage: python -m training cache --config RECIPE [--data.root DIR] --o
 
 Computes once what the recipe's method wants to know from its teacher, for its training and validation frames, and keeps
 it in DIR. Trainings take it from there: fit --config RECIPE --data.cache DIR. What is there already stays; a run that
-was stopped goes on where it was. Takes all arguments of fit.
+was stopped goes on where it was. Other scans, calibrations, poses, teachers and settings are told apart; only where
+images, or a teacher's answers on disk, were replaced under the same names, delete DIR. Takes all arguments of fit.
 
   --out DIR          the folder (default: data.cache of the recipe); several processes and trainings may share it
   --rank R --world W compute every W-th frame from R on (default: as torchrun says, else all):

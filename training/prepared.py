@@ -39,6 +39,7 @@ class PreparedFrames:
         self.places = [(number, i) for number, (_, source) in enumerate(sources) for i in range(len(source))]
         self.labelled = np.ones(len(self.places), bool)
         self._kept: dict[int, Sample] = {}
+        self._paths: dict[int, int] = {}  # CRC-32 of where each source's vehicle went
         self._recent: OrderedDict[tuple[int, int], PairedFrame] = OrderedDict()
 
     def __len__(self) -> int:
@@ -96,14 +97,28 @@ class PreparedFrames:
         return make() if self.cache is None else self.cache.get_or_make(self._text(maker, frame, index), make)
 
     def _text(self, maker: TargetMaker, frame: PairedFrame, index: int) -> str:
-        """Everything that the targets of a frame depend on, but for the images' pixels."""
+        """Everything that the targets of a frame depend on, but for the contents of images and of answers on disk."""
         number, i = self.places[index]
         return (f'{self.sources[number][0]} {i} {frame.key} {len(frame.scan)} points {_digest(frame):08x} '
-                f'{maker.identity} neighbours {self.neighbours}')
+                f'{maker.identity} neighbours {self.neighbours}{self._drive(number, i)}')
+
+    def _drive(self, number: int, i: int) -> str:
+        """Which frames are around one, and where the vehicle went: known without reading them."""
+        if not self.neighbours:
+            return ''
+        near = self._near(number, i)
+        if number not in self._paths:
+            path = self.sources[number][1].trajectory
+            self._paths[number] = 0 if path is None else zlib.crc32(path.poses, zlib.crc32(path.stamps))
+        return f' of {near.start} to {near.stop - 1} path {self._paths[number]:08x}'
+
+    def _near(self, number: int, i: int) -> range:
+        return range(max(i - self.neighbours, 0), min(i + self.neighbours + 1, len(self.sources[number][1])))
 
     def _others(self, frame: PairedFrame, number: int, i: int) -> list[PairedFrame]:
-        near = range(max(i - self.neighbours, 0), min(i + self.neighbours + 1, len(self.sources[number][1])))
-        return [self._read(number, j) for j in near if j != i] if frame.world_from_lidar is not None else []
+        if frame.world_from_lidar is None:
+            return []
+        return [self._read(number, j) for j in self._near(number, i) if j != i]
 
     def _read(self, number: int, i: int) -> PairedFrame:
         """Return frame i of a source. The frames around the next one are kept: reading them again would cost more than

@@ -14,12 +14,15 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from streets import RECIPE, street, write_drive
 
+from ros_kd.datasets.files import FrameList
+from ros_kd.extrinsics import Trajectory
 from training.__main__ import main
 from training.cache import CacheError, TargetCache
 from training.prepared import PreparedFrames
@@ -235,9 +238,11 @@ class _Maker:
         return Targets(np.zeros(1, np.int64), np.full((1, 1), len(others), np.float16), np.ones(1, np.float32))
 
 
-def _calls(folder: Path, frames: list, name: str = 'streets', identity: str = 'first', neighbours: int = 0) -> int:
+def _calls(folder: Path, frames: list, name: str = 'streets', identity: str = 'first', neighbours: int = 0,
+           trajectory: Trajectory | None = None) -> int:
     maker = _Maker(identity)
-    prepared = PreparedFrames([(name, frames)], Makers(classes=maker), neighbours, folder)
+    source = FrameList('streets', [partial(frames.__getitem__, i) for i in range(len(frames))], trajectory)
+    prepared = PreparedFrames([(name, source)], Makers(classes=maker), neighbours, folder)
     for i in range(len(prepared)):
         prepared[i]
     return maker.calls
@@ -255,6 +260,22 @@ def test_only_the_same_frames_asked_the_same_way_are_taken_from_the_cache(tmp_pa
     calibrated = replace(frames[0], views=(replace(frames[0].views[0], lidar_to_camera=moved),))
     assert _calls(tmp_path, [calibrated, *frames[1:]]) == 1
     assert _calls(tmp_path, frames) == 0
+
+
+def test_images_of_other_moments_are_asked_anew_where_the_drive_is_another(tmp_path):
+    poses = np.tile(np.eye(4), (4, 1, 1))
+    poses[:, 0, 3] = range(4)
+    frames = [replace(street(seed), world_from_lidar=pose) for seed, pose in enumerate(poses)]
+    path = Trajectory(np.arange(4) * 10 ** 8, poses)
+    assert _calls(tmp_path, frames, neighbours=1, trajectory=path) == 4
+    assert _calls(tmp_path, frames, neighbours=1, trajectory=path) == 0
+    # The last frame has nobody after it now.
+    assert _calls(tmp_path, frames[:3], neighbours=1, trajectory=path) == 1
+    poses = poses.copy()
+    poses[1:, 1, 3] = 0.1  # better odometry; the first pose is the origin of both
+    moved = [replace(frame, world_from_lidar=pose) for frame, pose in zip(frames, poses)]
+    assert _calls(tmp_path, moved, neighbours=1, trajectory=Trajectory(path.stamps, poses)) == 4
+    assert _calls(tmp_path, frames[:1]) == 1 and _calls(tmp_path, moved[:1]) == 0  # by itself, it is the same
 
 
 class _OnGpu(_Maker):

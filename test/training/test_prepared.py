@@ -16,6 +16,8 @@ from training.teachers.frame_labels import FrameLabels
 class Drive:
     """A source that counts what is read."""
 
+    trajectory = None
+
     def __init__(self) -> None:
         self.read: list[int] = []
 

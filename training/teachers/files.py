@@ -36,7 +36,8 @@ def answer_for(view: CameraView, folder: Path, suffix: str) -> Path:
 
 
 class _OnDisk(Teacher):
-    """A teacher whose answers lie under a folder."""
+    """A teacher whose answers lie under a folder. Those of another network belong in another folder: caches of targets
+    know them by it."""
 
     def __init__(self, folder: Path, taxonomy: str) -> None:
         self.folder = Path(folder).expanduser()
