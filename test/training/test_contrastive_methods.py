@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from streets import street, write_drive
+from torch.utils.data import DataLoader
 
 from ros_kd.datasets import open_dataset
 from ros_kd.projection import project
@@ -30,7 +32,7 @@ from training.methods.ppkt import PPKT
 from training.methods.udakd import UDAKD
 from training.projected import FeatureTargets
 from training.superpixels import Superpixels, at_pixels, superpixels
-from training.targets import Knowledge
+from training.targets import Knowledge, Targets
 from training.teachers.files import FeatureFiles, LabelFiles
 
 WIDTH = 12
@@ -192,6 +194,17 @@ def test_batches_without_points_in_view_change_nothing(data, teacher):
                     weight=batch.features.weight[:0])
     assert _losses(method, replace(batch, features=empty), 1) == [0]
     assert all(value.grad is None or not value.grad.any() for value in method.parameters())
+
+
+@pytest.mark.parametrize('cut', [None, Superpixels(20)])
+def test_frames_of_which_nothing_is_known_do_not_count_in_validation(data, teacher, cut):
+    method = PPKT('street-12', STUDENT, contrast=Contrast(superpixels=cut))
+    batch = _batch(data, method.makers(teacher).features, 1)
+    nothing = Batch.of([Sample(batch.frames[0], Knowledge(features=Targets.none(WIDTH)))])
+    trainer = Trainer(accelerator='cpu', logger=False, enable_progress_bar=False, enable_model_summary=False)
+    one, two = (trainer.validate(method, DataLoader(batches, None), verbose=False)[0]
+                for batches in ([batch], [batch, nothing]))
+    assert one == pytest.approx(two) and one['val/loss'] > 0
 
 
 def test_teachers_without_features_are_refused(data):

@@ -207,6 +207,7 @@ def test_half_precision_tells_similar_pixels_apart():
 def test_retrieval_counts_points_that_find_their_pixel():
     pixels = torch.eye(4)
     assert float(retrieval(Pairs(pixels[[0, 1, 2, 2]], pixels))) == 0.75
+    assert math.isnan(retrieval(Pairs(pixels[:0], pixels[:0])))
 
 
 def test_drawn_rows_are_different_and_repeatable():

@@ -50,6 +50,8 @@ def info_nce(pairs: Pairs, temperature: float = TEMPERATURE) -> Tensor:
 
 def retrieval(pairs: Pairs) -> Tensor:
     """Return the share of points (0..1, a float) whose own pixel is the most similar one of all; nan without pairs."""
+    if len(pairs) == 0:
+        return torch.full((), torch.nan, device=pairs.points.device)
     similarity = _similarity(pairs)
     return (similarity.argmax(1) == torch.arange(len(pairs), device=similarity.device)).float().mean()
 

@@ -89,11 +89,13 @@ class Contrastive(Method):
         pairs = Pairs(points, self.projection(targets.values[rows]), targets.weight[rows])
         if not cut:
             return pairs
-        pairs = pooled(pairs, targets.group[rows])
+        # Targets of no point at all have no groups either.
+        group = rows.new_empty(0) if targets.group is None else targets.group[rows]
+        pairs = pooled(pairs, group)
         return pairs.at(draw(len(pairs), self.contrast.pairs, generator))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log how well points find their pixels: always among the same ones."""
+        """Log how well points find their pixels: always among the same ones. A frame without pairs does not count."""
         pairs = self.pairs(batch, self.answer(batch), torch.Generator().manual_seed(batch_idx))
-        shown = {'val/retrieval': retrieval(pairs), 'val/loss': info_nce(pairs, self.contrast.temperature)}
+        shown = {'val/retrieval': retrieval(pairs).nan_to_num(0), 'val/loss': info_nce(pairs, self.contrast.temperature)}
         self.log_dict(shown, prog_bar=True, batch_size=len(pairs), sync_dist=True)
