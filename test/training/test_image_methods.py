@@ -135,6 +135,22 @@ def test_points_are_painted_where_cameras_see_them():
     assert torch.allclose(paint.tensor.features[one], mean, atol=1e-6)
 
 
+class Hesitant(FrameLabels):
+    """Takes everything for a car, a little."""
+
+    def probabilities(self, view, uv):
+        return 0.6 * super().probabilities(view, uv) + 0.4 * np.eye(19, dtype=np.float32)[13]
+
+
+def test_scores_are_painted_as_they_are():
+    method = method_of(PointPainting)
+    batch = batch_of(method, [1], teacher=Hesitant('cityscapes'))
+    paint = method.voxels(batch).points[:, 5:]
+    painted = paint[paint.any(1)]
+    assert len(painted) and torch.allclose(painted.amax(1), torch.tensor(0.6), atol=1e-3)
+    assert torch.allclose(painted.sum(1), torch.tensor(1.0), atol=1e-3)
+
+
 def test_other_moments_never_paint():
     method = method_of(PointPainting)
     maker = method.makers(FrameLabels('cityscapes')).classes

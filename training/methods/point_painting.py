@@ -47,13 +47,13 @@ class PointPainting(Supervised):
     """Learns 3D labels from points that carry, beside their columns, the scores of a frozen image network's classes at
     their pixels, 0 where no camera sees them. Such a student has more input channels: without cameras it cannot run.
 
-    projecting: how images are looked up.
+    projecting: how images are looked up; scores are neither left out nor made less where the network is in doubt.
     """
 
     cameras = True
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
-                 optimisation: Optimisation = Optimisation(), projecting: Projecting = Projecting(mapped=0.0),
+                 optimisation: Optimisation = Optimisation(), projecting: Projecting = Projecting(mapped=0.0, doubt=0.0),
                  lovasz: float = 1.0, balance: float = 1 / 3) -> None:
         spec = student_spec(student)
         super().__init__(taxonomy, spec, optimisation, lovasz, balance)
