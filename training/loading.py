@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any, Callable, Iterator
 
 import numpy as np
@@ -17,10 +16,11 @@ from training.labelled import order
 class EpochOrder(DistributedSampler):
     """(epoch, index, repetition) in an order that depends on the seed and the epoch alone.
 
-    size: samples an epoch. batch_size: of one process. rank, processes: this process takes every `processes`-th sample,
-    so that all of them together see at each step what one would with batches that much larger. An epoch has whole
-    batches only, unless it is smaller than one. (Lightning would put another order in the place of one that is not a
-    DistributedSampler.)
+    size: samples an epoch. batch_size: of one process. rank, processes: of a step's samples this process takes its own
+    batch, so that all of them together see at each step what one would with batches that much larger, and labelled
+    frames that are spread evenly reach all of them. An epoch has whole batches only, unless it is smaller than one.
+    begun: so many of this process's samples, the first ones, are left out. (Lightning would put another order in the
+    place of one that is not a DistributedSampler.)
     """
 
     def __init__(self, labelled: np.ndarray, mixed: float | None, size: int, seed: int, epoch: Callable[[], int],
@@ -29,16 +29,20 @@ class EpochOrder(DistributedSampler):
         self.rank, self.num_replicas = rank, processes
         step = batch_size * processes
         self.size = size - size % step if size >= step else -(-size // processes) * processes
+        self.block = min(batch_size, self.size // processes)
+        self.begun = 0
 
     def __len__(self) -> int:
         return self.size // self.num_replicas
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        epoch, seen = self.now(), np.zeros(len(self.labelled), int)
+        epoch, seen, mine = self.now(), np.zeros(len(self.labelled), int), 0
         chosen = order(self.labelled, self.mixed, self.size, np.random.default_rng((self.seed, epoch)))
         for place, index in enumerate(chosen.tolist()):
-            if place % self.num_replicas == self.rank:
-                yield epoch, index, int(seen[index])
+            if place // self.block % self.num_replicas == self.rank:
+                mine += 1
+                if mine > self.begun:
+                    yield epoch, index, int(seen[index])
             seen[index] += 1
 
 
@@ -60,10 +64,11 @@ class EachOnce(DistributedSampler):
 
 
 class ResumableLoader(DataLoader):
-    """A loader that goes on within an epoch where a checkpoint was written.
+    """A loader, with an EpochOrder, that goes on within an epoch where a checkpoint was written.
 
-    start: asked when the first batch of an epoch is: how many of its batches were learnt from already. (Lightning
-    itself restores a loader's state only after it has made the iterator, if the schedule asks for the number of steps.)
+    start: asked when the first batch of an epoch is: how many of its batches were learnt from already; they are not
+    read again. (Lightning itself restores a loader's state only after it has made the iterator, if the schedule asks
+    for the number of steps.)
     """
 
     def __init__(self, *args: Any, start: Callable[[], int], **kwargs: Any) -> None:
@@ -71,4 +76,5 @@ class ResumableLoader(DataLoader):
         self.start = start
 
     def __iter__(self) -> Iterator[Any]:
-        yield from islice(super().__iter__(), self.start(), None)
+        self.sampler.begun = self.start() * self.batch_size
+        yield from super().__iter__()

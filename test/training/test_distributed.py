@@ -18,7 +18,7 @@ from torch import nn
 
 from ros_kd.students import build_student
 from training.__main__ import main
-from training.loading import EachOnce, EpochOrder
+from training.loading import EachOnce, EpochOrder, ResumableLoader
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +73,42 @@ def test_each_step_of_all_processes_has_the_samples_of_one_large_batch(size):
         assert together == large
     else:  # too few for one batch: nobody may go without
         assert len(together) == len(large) == 1
+
+
+@pytest.mark.parametrize('mixed, batch_size', [(0.5, 2), (0.25, 4)])
+def test_labelled_frames_reach_all_processes_alike(mixed, batch_size):
+    labelled = np.arange(9) < 3
+    for rank in range(2):
+        order = EpochOrder(labelled, mixed, 16, 7, lambda: 0, batch_size, rank, 2)
+        mine = labelled[[index for _, index, _ in order]].reshape(-1, batch_size)
+        assert (mine.sum(1) == 1).all()
+
+
+class _Reads:
+    """Samples that note that they were read."""
+
+    def __init__(self) -> None:
+        self.read: list[tuple] = []
+
+    def __len__(self) -> int:
+        return 9
+
+    def __getitem__(self, place: tuple) -> tuple:
+        self.read.append(place)
+        return place
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+def test_an_epoch_that_goes_on_reads_only_what_is_left_of_it(rank):
+    done, samples = [0], _Reads()
+    order = EpochOrder(np.arange(9) < 3, 0.5, 16, 7, lambda: 0, 2, rank, 2)
+    loader = ResumableLoader(samples, 2, sampler=order, collate_fn=list, start=lambda: done[0])
+    whole = list(loader)
+    assert len(whole) == len(loader) == 4 and samples.read == sum(whole, [])
+    done[0], samples.read[:] = 3, []
+    assert list(loader) == whole[3:] and samples.read == whole[3]
+    done[0] = 0
+    assert list(loader) == whole
 
 
 @pytest.mark.parametrize('size, processes', [(5, 2), (4, 2), (1, 3), (7, 3)])
