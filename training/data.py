@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,12 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from ros_kd.datasets import Dataset as FrameSource
 from ros_kd.datasets import open_dataset
 from training.augmentation import Augmentation, Sample
 from training.batches import Batch
 from training.images.looking import Looking, look, look_all
-from training.labelled import LabelSplit
+from training.labelled import LabelSplit, frame_name
 from training.loading import EachOnce, EpochOrder, ResumableLoader
 from training.prepared import PreparedFrames
 from training.rig_errors import RigErrors, disturb
@@ -73,6 +75,11 @@ def under(root: Path, specification: str) -> str:
     return f'{kind}{colon}{root / Path(path).expanduser() if path else path}{mark}{query}'
 
 
+def has_poses(source: FrameSource) -> bool:
+    """Tell whether a data set knows where the vehicle was, by a frame in its middle."""
+    return len(source) > 0 and source[len(source) // 2].world_from_lidar is not None
+
+
 class Frames(LightningDataModule):
     """Datasets for training and validation, and the teacher that says what their images show.
 
@@ -83,6 +90,7 @@ class Frames(LightningDataModule):
     labels: which training frames have their 3D labels used. epoch_size: samples an epoch; None: each frame once.
     cache: a folder that keeps the targets between runs; without it, frames and targets stay in memory.
     workers: loader processes. rig_errors: falsify the extrinsics of training frames, to see what a method bears.
+    Raises ValueError for numbers that make no sense.
     """
 
     def __init__(self, train: list[str], val: list[str] | None = None, root: str = '.', teacher: Teacher | None = None,
@@ -90,6 +98,10 @@ class Frames(LightningDataModule):
                  labels: LabelSplit = LabelSplit(), epoch_size: int | None = None, cache: str | None = None,
                  workers: int = 0, rig_errors: RigErrors | None = None) -> None:
         super().__init__()
+        least = {'batch_size': 1, 'neighbours': 0, 'workers': 0, 'epoch_size': 1}
+        for name, value in zip(least, (batch_size, neighbours, workers, epoch_size)):
+            if value is not None and value < least[name]:
+                raise ValueError(f'data.{name} is {value}: expected {least[name]} or more')
         self.train, self.val, self.root = train, val or [], Path(root).expanduser()
         self.teacher, self.augmentation, self.batch_size = teacher, augmentation, batch_size
         self.neighbours, self.labels, self.epoch_size, self.workers = neighbours, labels, epoch_size, workers
@@ -102,8 +114,8 @@ class Frames(LightningDataModule):
         """Open the datasets of a stage and compute what is needed at once. Raises DatasetError or ValueError."""
         method = self.trainer.lightning_module
         if method.looking is not None and self.augmentation.sector:
-            raise ValueError(f'augmentation.sector is {self.augmentation.sector}: scans made of sectors have no images, '
-                             f'but {type(method).__name__} looks at images: set it to 0')
+            raise ValueError(f'augmentation.sector is {self.augmentation.sector}: scans made of sectors have no images,'
+                             f' but {type(method).__name__} looks at images: set it to 0')
         if self.teacher is not None and not self._frames:
             self.teacher.locate(self.root)
         makers = method.makers(self.teacher)
@@ -111,12 +123,21 @@ class Frames(LightningDataModule):
             if part in self._frames:
                 continue
             frames = self._frames[part] = self.open(part, makers, method.looking is not None)
-            if part == 'train' and makers.labels is not None:
-                frames.labelled = self.labels.choose(self._names)
+            if part == 'train':
+                self._prepare(frames)
             if self.cache is None:
                 frames.known(np.arange(len(frames)), len(frames))  # before loader processes would each make their own
         if stage == 'fit' and not len(self._frames['train']):
             raise ValueError(f'no frames to train on in {self.train}')
+
+    def _prepare(self, frames: PreparedFrames) -> None:
+        """Choose the labelled ones of the training frames; say so if nothing comes of what was asked for."""
+        if frames.makers.labels is not None:
+            frames.labelled = self.labels.choose(self._names)
+        if self.neighbours and not any(map(has_poses, (source for _, source in frames.sources))):
+            logging.getLogger(__name__).warning('data.neighbours is %d, but no frame of %s has a pose: images of other '
+                                                'moments tell nothing; give odometry, or set it to 0', self.neighbours,
+                                                self.train)
 
     def open(self, part: str, makers: Makers, images: bool = False) -> PreparedFrames:
         """Return the frames of "train" or "val" with what the makers know of them. Raises DatasetError."""
@@ -137,8 +158,7 @@ class Frames(LightningDataModule):
 
     @property
     def _names(self) -> list[str]:
-        """A name for each training frame, the same wherever the data lie: its specification and its number there."""
-        return [f'{self.train[number]} {i}' for number, i in self._frames['train'].places]
+        return [frame_name(self.train[number], i) for number, i in self._frames['train'].places]
 
     def class_mass(self, kind: str, classes: int) -> np.ndarray:
         """Return float64 [classes], the share of each class in the training's "labels" or "classes"."""

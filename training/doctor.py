@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Iterator, Sequence
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ros_kd.datasets import open_dataset
+from ros_kd.datasets import Dataset, open_dataset
 from ros_kd.inspection.samples import spread
 from training.checks import BROKEN, Check, Grade, Part, text_of
 from training.checks.costs import check_keeping, check_step
-from training.checks.rig import check_data, check_inputs, check_rig
+from training.checks.rig import check_data, check_inputs, check_poses, check_rig
 from training.checks.teaching import Answers, check_coverage, check_labels, check_targets, check_teacher
 from training.data import Frames, under
+from training.labelled import frame_name
 from training.recipe import Recipe, read_recipe
 from training.targets import Makers
 
@@ -47,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 def examine(recipe: Recipe, frames: int) -> Iterator[Check]:
     """Yield the checks of a recipe, looking at so many frames of each data set."""
-    data, method, parts = recipe.data, recipe.method, []
+    data, method, parts, sources = recipe.data, recipe.method, [], []
     for part in ('train', 'val'):
         for name in getattr(data, part):
             try:
@@ -56,13 +59,17 @@ def examine(recipe: Recipe, frames: int) -> Iterator[Check]:
                 yield Check(f'{part} data', Grade.PROBLEM, f'{name}: {text_of(error)}', 'check data.root and the path')
                 continue
             parts.append(Part.of(name, part, dataset, spread(len(dataset), frames)))
+            if part == 'train':
+                sources.append((name, dataset))
             yield from check_data(parts[-1])
     yield from _check_split(data)
     for part in parts:
-        yield from check_rig(part, data.teacher is not None)
+        yield from check_rig(part, data.teacher is not None or method.looking is not None)
         yield from check_inputs(part, method.spec.inputs)
         yield from check_labels(part, method.taxonomy)
-    yield from _check_teaching(recipe, parts)
+        if part.part == 'train':
+            yield from check_poses(part, data.neighbours)
+    yield from _check_teaching(recipe, parts, sources, frames)
 
 
 def _check_split(data: Frames) -> Iterator[Check]:
@@ -74,7 +81,8 @@ def _check_split(data: Frames) -> Iterator[Check]:
                     'nothing says how sure the student may be', 'give data.val')
 
 
-def _check_teaching(recipe: Recipe, parts: Sequence[Part]) -> Iterator[Check]:
+def _check_teaching(recipe: Recipe, parts: Sequence[Part], sources: Sequence[tuple[str, Dataset]],
+                    frames: int) -> Iterator[Check]:
     data, method, teacher = recipe.data, recipe.method, recipe.data.teacher
     train, answers = [part for part in parts if part.part == 'train'], []
     try:
@@ -87,8 +95,30 @@ def _check_teaching(recipe: Recipe, parts: Sequence[Part]) -> Iterator[Check]:
     if makers.classes is not None or makers.features is not None:
         yield from check_teacher(teacher, train)
         yield from check_coverage(method, makers, teacher)
-    yield from check_targets(method, makers, train, answers)
+    yield from check_targets(method, replace(makers, labels=None), train, answers)
+    if makers.labels is not None:
+        yield from _check_labelled(recipe, Makers(labels=makers.labels), sources, frames)
     yield from _check_costs(recipe, train, parts, answers)
+
+
+def _check_labelled(recipe: Recipe, makers: Makers, sources: Sequence[tuple[str, Dataset]],
+                    frames: int) -> Iterator[Check]:
+    """Look at frames whose 3D labels are used: others need none."""
+    names = [frame_name(name, i) for name, dataset in sources for i in range(len(dataset))]
+    try:
+        used = recipe.data.labels.choose(names)
+    except BROKEN as error:
+        yield Check('labelled frames', Grade.PROBLEM, text_of(error), 'check data.labels')
+        return
+    none = Grade.WARNING if recipe.method.learns_without_labels else Grade.PROBLEM
+    yield Check('labelled frames', Grade.OK if used.any() else none,
+                f'3D labels of {used.sum()} of {len(names)} frames are used',
+                '' if used.any() else 'raise data.labels.share, or give data.labels.file')
+    parts = []
+    for (name, dataset), own in zip(sources, np.split(used, np.cumsum([len(dataset) for _, dataset in sources])[:-1])):
+        numbers = np.flatnonzero(own)[spread(int(own.sum()), frames)].tolist()
+        parts.append(Part.of(name, 'train', dataset, numbers))
+    yield from check_targets(recipe.method, makers, parts, [])
 
 
 def _check_costs(recipe: Recipe, train: Sequence[Part], parts: Sequence[Part],

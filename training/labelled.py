@@ -31,9 +31,16 @@ class LabelSplit:
             raise ValueError(f'labels with share {self.share} and mixed {self.mixed}: expected shares between 0 and 1')
 
     def choose(self, names: Sequence[str]) -> np.ndarray:
-        """Return bool [len(names)]: which frames are labelled. Raises ValueError for a list that names none of them."""
+        """Return bool [len(names)]: which frames are labelled.
+
+        Raises ValueError for a list that is not there, or that names other frames.
+        """
         if self.file is not None:
-            listed = {line.strip() for line in Path(self.file).expanduser().read_text().splitlines() if line.strip()}
+            file = Path(self.file).expanduser()
+            if not file.is_file():
+                raise ValueError(f'no list of labelled frames at {file.absolute()}: expected a text file with a name '
+                                 f'like "{names[0] if names else "SPEC 0"}" a line, as labelled_frames.txt of a run')
+            listed = {line.strip() for line in file.read_text().splitlines() if line.strip()}
             unknown = sorted(listed - set(names))
             if unknown:
                 raise ValueError(f'{self.file} lists {len(unknown)} frames that are not among the training data, the '
@@ -43,6 +50,12 @@ class LabelSplit:
         chosen = np.zeros(len(names), bool)
         chosen[np.random.default_rng(self.seed).permutation(len(names))[:count]] = True
         return chosen
+
+
+def frame_name(specification: str, number: int) -> str:
+    """Return the name of a frame, the same wherever the data lie: of its data set, as recipes write it, and its number
+    there."""
+    return f'{specification} {number}'
 
 
 def order(labelled: np.ndarray, mixed: float | None, size: int, random: np.random.Generator) -> np.ndarray:

@@ -20,6 +20,7 @@ from training.checks.rig import check_inputs
 from training.checks.teaching import Answers
 from training.data import Frames
 from training.doctor import examine
+from training.labelled import LabelSplit
 from training.methods.soft_labels import SoftLabels
 from training.recipe import read_recipe
 
@@ -109,6 +110,33 @@ def test_missing_labels_are_a_problem_for_a_method_that_needs_them(drive):
     assert check.grade is Grade.PROBLEM and 'has no 3D labels' in check.found
     assert 'no 3D labels' in _of(checks, 'train data').found
     assert [check for check in _examined(drive) if check.grade is Grade.PROBLEM] == []  # a teacher needs none
+
+
+def test_only_frames_whose_labels_are_used_need_any(drive):
+    supervised = ('--model', 'training.methods.supervised.Supervised', '--model.taxonomy', 'street-12',
+                  '--data.labels.share', '0.4', '--data.labels.seed', '1')
+    used = LabelSplit(0.4, 1).choose(['a', 'b', 'c'])
+    for number in np.flatnonzero(~used):
+        path = drive / f'sequences/00/labels/{number:06}.label'
+        path.write_bytes(np.zeros(600, np.uint32).tobytes())  # not labelled
+    checks = _examined(drive, *supervised)
+    assert '3D labels of 1 of 3 frames are used' in _of(checks, 'labelled frames').found
+    assert _of(checks, 'targets: labels').found == '100 % of the points are taught'
+    checks = _examined(drive, *supervised[:-4], '--data.labels.share', '0')
+    assert _of(checks, 'labelled frames').grade is Grade.PROBLEM
+    checks = _examined(drive, *supervised[:-4], '--data.labels.file', str(drive / 'list.txt'))
+    assert 'no list of labelled frames at' in _of(checks, 'labelled frames').found
+
+
+def test_other_moments_need_poses(drive):
+    neighbours = '--data.neighbours', '2'
+    check = _of(_examined(drive, *neighbours), 'other moments')
+    assert check.grade is Grade.WARNING and '0 % of the frames have a pose' in check.found
+    sequence = drive / 'sequences/00'
+    (sequence / 'poses.txt').write_text(f'{" ".join(map(str, np.eye(4)[:3].ravel()))}\n' * 3)
+    (sequence / 'times.txt').write_text('0.0\n0.1\n0.2\n')
+    assert _of(_examined(drive, *neighbours), 'other moments').grade is Grade.OK
+    assert 'other moments' not in {check.what for check in _examined(drive)}
 
 
 def test_a_damaged_scan_is_named(drive):

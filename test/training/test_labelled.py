@@ -31,6 +31,8 @@ def test_a_list_names_the_labelled_frames(tmp_path):
     listed.write_text('kitti:drive 3\nkitti:other 1\n')
     with pytest.raises(ValueError, match='lists 1 frames .* the first is "kitti:other 1": names are like "kitti:drive 0"'):
         LabelSplit(file=str(listed)).choose(NAMES)
+    with pytest.raises(ValueError, match='no list of labelled frames at .*other.txt: .* like "kitti:drive 0"'):
+        LabelSplit(file=str(tmp_path / 'other.txt')).choose(NAMES)
 
 
 @pytest.mark.parametrize('wrong', [{'share': -0.1}, {'share': 1.5}, {'mixed': 0.0}, {'mixed': 1.1}])

@@ -55,7 +55,8 @@ def check_rig(part: Part, cameras_needed: bool) -> Iterator[Check]:
         for view in frame.views:
             views.setdefault(view.name, []).append((frame, view))
     if not views and cameras_needed:
-        yield Check('cameras', Grade.PROBLEM, f'frames of {part.name} have no images', 'a teacher needs images')
+        yield Check('cameras', Grade.PROBLEM, f'frames of {part.name} have no images', 'the teacher, or the '
+                    'method itself, looks at images')
     for name, pairs in views.items():
         yield _camera(part, name, pairs)
     if views:
@@ -79,6 +80,17 @@ def _camera(part: Part, name: str, pairs: list[tuple[PairedFrame, CameraView]]) 
                      'to the optical ones (z forward): is it inverted, or of another frame?')
     return Check('camera', Grade.WARNING if share < _SEEN_ENOUGH else Grade.OK, found,
                  'does the camera look where the LiDAR does? check its extrinsics' if share < _SEEN_ENOUGH else '')
+
+
+def check_poses(part: Part, neighbours: int) -> Iterator[Check]:
+    """Judge whether images of other moments, of so many frames before and after, can be asked."""
+    if not (neighbours and len(part)):
+        return
+    share = float(np.mean([frame.world_from_lidar is not None for frame in part.frames]))
+    yield Check('other moments', Grade.OK if share == 1 else Grade.WARNING, f'{part.name}: {percent(share)} of the '
+                f'frames have a pose, by which {neighbours} frames before and after tell of their points',
+                '' if share == 1 else 'the others learn from their own images alone: give odometry, or set '
+                'data.neighbours to 0')
 
 
 def check_inputs(part: Part, inputs: InputSpec) -> Iterator[Check]:
