@@ -92,8 +92,8 @@ class PreparedFrames:
             except RuntimeError as error:
                 if 'forked subprocess' not in str(error):
                     raise
-                raise ValueError('a teacher on a GPU cannot answer in a loader process: let it answer before (python -m '
-                                 'training cache, the same arguments), or set data.workers to 0') from None
+                raise ValueError('a teacher on a GPU cannot answer in a loader process: let it answer before (python '
+                                 '-m training cache, the same arguments), or set data.workers to 0') from None
         return make() if self.cache is None else self.cache.get_or_make(self._text(maker, frame, index), make)
 
     def _text(self, maker: TargetMaker, frame: PairedFrame, index: int) -> str:

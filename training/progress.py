@@ -1,5 +1,6 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
+
 """How far a training is, as a bar or as lines of text where no terminal can show one, and what it was given."""
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class ProgressLines(Callback):
         done = max(trainer.global_step - self._first, 1)
         left = (now - self._started) / done * (total - trainer.global_step)
         loss = trainer.callback_metrics.get('loss_step', trainer.callback_metrics.get('loss'))
-        print(f'epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, step {trainer.global_step}/{total}'
+        print(f'{_epoch(trainer)}, step {trainer.global_step}/{total}'
               f'{"" if loss is None else f", loss {float(loss):.3f}"}, {left:.0f} s left', flush=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -51,8 +52,14 @@ class ProgressLines(Callback):
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()
                    if name.startswith('val/') and name.count('/') == 1}
         if figures and trainer.is_global_zero and not trainer.sanity_checking:
-            print(f'epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, validation: '
+            print(f'{_epoch(trainer)}, validation: '
                   + ', '.join(f'{name} {value:.3f}' for name, value in sorted(figures.items())), flush=True)
+
+
+def _epoch(trainer: Trainer) -> str:
+    """Which epoch it is, and of how many, unless steps are counted alone."""
+    of = '' if trainer.max_epochs in (None, -1) else f'/{trainer.max_epochs}'
+    return f'epoch {trainer.current_epoch + 1}{of}'
 
 
 class LabelledFrames(Callback):

@@ -69,9 +69,10 @@ class Makers:
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
-    """What is known of a scan. labels: from people, one-hot. classes: a teacher's probabilities. features: its features.
+    """What is known of a scan.
 
-    None where the method did not ask; without rows where nothing is known.
+    labels: from people, one-hot. classes: a teacher's probabilities. features: its features. None where the method did
+    not ask; without rows where nothing is known.
     """
 
     labels: Targets | None = None

@@ -323,6 +323,7 @@ def test_the_command_computes_once_what_a_training_then_finds(tmp_path, capsys):
         folder.unlink()  # whoever asked the teacher would find no answer
     fit = ['fit', *command[1:], '--data.cache', str(out), '--run', str(tmp_path / 'run'), '--trainer.max_steps', '2']
     assert main(fit) == 0
+    assert 'epoch 2, step 2/2, loss' in capsys.readouterr().out  # how many epochs that makes is not known
     assert sorted((file.name, file.stat().st_size) for file in out.iterdir()) == before
 
 
