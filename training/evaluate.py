@@ -31,7 +31,7 @@ PROTOCOL = ('mIoU: mean over the classes that have labelled points; reachable mI
             'could tell of. A labelled point without a prediction is an error. Points without a label are left out.')
 
 
-@dataclass
+@dataclass(frozen=True)
 class SubsetScore:
     """points: labelled ones. mean_iou over the `classes` classes present there. accuracy: share of points."""
 
@@ -41,7 +41,7 @@ class SubsetScore:
     accuracy: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Report:
     """Scores as fractions. iou: by class name, None for a class without labelled points. reachable: the classes that
     labels could be, with the taxonomy and the teacher that they were taught with."""

@@ -24,17 +24,17 @@ STUDENT = 'student.safetensors'
 
 
 def find_run_checkpoint(path: Path) -> Path:
-    """Return the checkpoint of a run's folder: the best by validation if there is one, else the final, else the last.
+    """Return the checkpoint of a run's folder: the best by validation if there is one, else the last.
 
     Raises ValueError if there is none.
     """
     if path.is_file():
         return path
     folder = path / 'checkpoints'
-    candidates = [folder / name for name in ('best.ckpt', 'final.ckpt', 'last.ckpt')]
+    candidates = [folder / name for name in ('best.ckpt', 'last.ckpt')]
     found = next((file for file in candidates if file.is_file()), None)
     if found is None:
-        raise ValueError(f'{path} is no run: no best.ckpt, final.ckpt or last.ckpt in {folder}')
+        raise ValueError(f'{path} is no run: no best.ckpt or last.ckpt in {folder}')
     return found
 
 
@@ -54,7 +54,7 @@ def export_run(run: Path, out: Path, scores: tuple[Score, ...] = (), half: bool 
         raise ValueError(f'{path} describes no student: expected a checkpoint of `python -m training fit`')
     if described.get('cameras'):
         raise ValueError(f'{path} is of a student that needs cameras when it runs: the segmenter sees LiDAR alone, so '
-                         'that nothing is exported for it; score the run itself (python -m training evaluate --run DIR)')
+                         'that nothing is exported for it; score the run itself (`python -m training evaluate --run`)')
     adapter = described.get('adapter')
     info = CheckpointInfo(described['architecture'], InputSpec(**described['inputs']),
                           get_taxonomy(described['taxonomy']), described['width'], described['recipe'],

@@ -138,8 +138,11 @@ def test_errors_say_what_was_expected(recipe, tmp_path, capsys):
     assert main(['evaluate', '--constant', 'tree', '--dataset', 'semantickitti:.']) == 1
     assert 'no class "tree"' in capsys.readouterr().err
     assert main(['dance']) == 2
+    for name, value in (('batch_size', '0'), ('neighbours', '-1'), ('workers', '-1'), ('epoch_size', '0')):
+        assert main([*recipe, f'--data.{name}', value]) == 1
+        assert f'data.{name} is {value}: expected' in capsys.readouterr().err
     assert main(['export', '--run', str(tmp_path), '--out', 'x.safetensors']) == 1
-    assert 'no best.ckpt, final.ckpt or last.ckpt' in capsys.readouterr().err
+    assert 'no best.ckpt or last.ckpt' in capsys.readouterr().err
 
 
 def test_missing_packages_are_named_with_the_command_that_installs_them():
