@@ -195,8 +195,8 @@ def _labeller(chosen: argparse.Namespace, taxonomy: Taxonomy) -> Labeller:
     if chosen.checkpoint:
         return Student(chosen.checkpoint, chosen.tta, chosen.device)
     if chosen.run:
-        from training.run_labeller import RunLabeller
-        return RunLabeller(chosen.run, chosen.root, chosen.device)
+        from training.run_labeller import run_labeller
+        return run_labeller(chosen.run, chosen.root, chosen.tta, chosen.device)
     if chosen.constant:
         return Constant(chosen.constant, taxonomy)
     from training.teachers.recipe import teacher_of
@@ -212,7 +212,9 @@ def main(arguments: list[str]) -> int:
     if chosen.worst is not None and (chosen.worst < 1 or chosen.pictures is None):
         parser.error(f'--worst {chosen.worst}: expected 1 or more frames, and --pictures DIR to draw them to')
     taxonomy = get_taxonomy(chosen.taxonomy)
-    augmented = chosen.checkpoint and chosen.tta > 1
+    augmented = (chosen.checkpoint or chosen.run) and chosen.tta > 1
+    if chosen.tta > 1 and not augmented:
+        parser.error(f'--tta {chosen.tta}: views of a student are averaged; nothing else has any')
     augmentation = f'{chosen.tta} rotations about the vertical, every second one mirrored' if augmented else 'none'
     reached = reachable(get_taxonomy(chosen.reachable), taxonomy) if chosen.reachable else None
     report = evaluate(_labeller(chosen, taxonomy), chosen.dataset, taxonomy, augmentation, chosen.pictures, reached,

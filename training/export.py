@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.students.adapters import AdapterSpec
@@ -55,22 +56,30 @@ def export_run(run: Path, out: Path, scores: tuple[Score, ...] = (), half: bool 
     if described.get('cameras'):
         raise ValueError(f'{path} is of a student that needs cameras when it runs: the segmenter sees LiDAR alone, so '
                          'that nothing is exported for it; score the run itself (`python -m training evaluate --run`)')
-    adapter = described.get('adapter')
-    info = CheckpointInfo(described['architecture'], InputSpec(**described['inputs']),
-                          get_taxonomy(described['taxonomy']), described['width'], described['recipe'],
-                          (*_validation_score(checkpoint), *scores), described.get('temperature', 1.0),
-                          None if adapter is None else AdapterSpec(**adapter), described.get('taught'),
-                          described.get('backbone', False))
-    student = info.build()
-    prefix = 'student.'
-    student.load_state_dict({name[len(prefix):]: value for name, value in checkpoint['state_dict'].items()
-                             if name.startswith(prefix)})
+    student, info = student_of(checkpoint)
+    info = replace(info, scores=(*info.scores, *scores))
     if labelled:
         calibrated = calibrate(student, info, labelled)
         info = replace(info, temperature=calibrated.temperature)
         print(f'temperature {calibrated.temperature:.3f} from {calibrated.points} labelled points: calibration error '
               f'{100 * calibrated.before:.1f} % -> {100 * calibrated.after:.1f} %')
     return save_checkpoint(out, student.half() if half else student, info)
+
+
+def student_of(checkpoint: dict[str, Any]) -> tuple[nn.Module, CheckpointInfo]:
+    """Return the student in a run's checkpoint, and what its file will say about it."""
+    described = checkpoint['student']
+    adapter = described.get('adapter')
+    info = CheckpointInfo(described['architecture'], InputSpec(**described['inputs']),
+                          get_taxonomy(described['taxonomy']), described['width'], described['recipe'],
+                          _validation_score(checkpoint), described.get('temperature', 1.0),
+                          None if adapter is None else AdapterSpec(**adapter), described.get('taught'),
+                          described.get('backbone', False))
+    student = info.build()
+    prefix = 'student.'
+    student.load_state_dict({name[len(prefix):]: value for name, value in checkpoint['state_dict'].items()
+                             if name.startswith(prefix)})
+    return student, info
 
 
 def _validation_score(checkpoint: dict[str, Any]) -> tuple[Score, ...]:

@@ -1,11 +1,12 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Labels from a run as it stands: what the method answers, with cameras where it needs them."""
+"""Labels from a run as it stands: what its student answers, with cameras where it needs them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,39 +16,63 @@ from torch import Tensor
 
 from ros_kd.frames import PairedFrame
 from ros_kd.students.nearest import nearest_logits
-from ros_kd.students.predictor import Prediction
+from ros_kd.students.predictor import Prediction, Predictor
 from training.augmentation import Sample
 from training.batches import Batch
-from training.export import find_run_checkpoint
+from training.export import find_run_checkpoint, student_of
 from training.images.looking import look_all
+from training.labellers import Labeller
 from training.methods import Answer, Method
 from training.targets import Knowledge, Targets
 from training.teachers.recipe import teacher_of
 
 
-class RunLabeller:
-    """The method of a run, by its recipe.yaml and its checkpoint: the best, else the last. See labellers.Labeller."""
+def run_labeller(run: Path, root: Path | None = None, views: int = 1, device: str = 'auto') -> Labeller:
+    """Return what the run of a folder answers with, by its checkpoint: the best, else the last.
 
-    def __init__(self, run: Path, root: Path | None = None, device: str = 'auto') -> None:
-        """Load the run of a folder.
+    root: where relative paths of the recipe's teacher start (None: as its data.root says). views: test-time
+    augmentation, see Predictor. Raises ValueError if it is no run, for a backbone, or for views of one with cameras.
+    """
+    recipe = run / 'recipe.yaml'
+    if not recipe.is_file():
+        raise ValueError(f'{run} is no run: expected the folder of a training, with its recipe.yaml')
+    checkpoint = torch.load(find_run_checkpoint(run), map_location='cpu', weights_only=True)
+    if not checkpoint['student']['cameras']:
+        return LidarRun(run, checkpoint, views, device)
+    if views > 1:
+        raise ValueError(f'{views} turned views of scans for {run}, which needs cameras: expected 1')
+    return CameraRun(run, checkpoint, root, device)
 
-        root: where relative paths of the recipe's teacher start (None: as its data.root says). Raises ValueError if it
-        is no run.
-        """
+
+class LidarRun:
+    """The student of a run, as its export answers: it needs neither images nor the teacher. See labellers.Labeller."""
+
+    def __init__(self, run: Path, checkpoint: dict[str, Any], views: int, device: str) -> None:
+        student, info = student_of(checkpoint)
+        if info.backbone:
+            raise ValueError(f'{run} is of a pre-trained backbone, whose head was never trained to label points: '
+                             'fine-tune or probe it first (`student: FILE` in a recipe with 3D labels)')
+        self.predictor = Predictor(student.eval(), info, device, precision='float32', tta=views)
+        self.taxonomy, self.taught, self.name = info.taxonomy, info.taught, f'run {run}'
+
+    def label(self, frame: PairedFrame) -> Prediction:
+        """See Labeller."""
+        return self.predictor.predict(frame.scan)
+
+
+class CameraRun:
+    """The method of a run, by its recipe.yaml and its checkpoint, with cameras. See labellers.Labeller."""
+
+    def __init__(self, run: Path, checkpoint: dict[str, Any], root: Path | None, device: str) -> None:
         recipe = run / 'recipe.yaml'
-        if not recipe.is_file():
-            raise ValueError(f'{run} is no run: expected the folder of a training, with its recipe.yaml')
-        checkpoint = torch.load(find_run_checkpoint(run), map_location='cpu', weights_only=True)
         self.method = method_of(recipe)
         self.method.load_state_dict(checkpoint['state_dict'])
         self.method.to(device if device != 'auto' else 'cuda' if torch.cuda.is_available() else 'cpu').eval()
         self.temperature = checkpoint['student']['temperature']
         self.taxonomy, self.taught = self.method.taxonomy, checkpoint['student'].get('taught')
-        self.name = f'run {run}{" (with its cameras)" if self.method.cameras else ""}'
-        self._scores = None
-        if self.method.cameras:
-            named = bool(yaml.safe_load(recipe.read_text())['data'].get('teacher'))
-            self._scores = self.method.makers(teacher_of(recipe, root) if named else None).classes
+        self.name = f'run {run} (with its cameras)'
+        named = bool(yaml.safe_load(recipe.read_text())['data'].get('teacher'))
+        self._scores = self.method.makers(teacher_of(recipe, root) if named else None).classes
         self._offset = torch.tensor([0.0 if name else -torch.inf for name in self.taxonomy.names],
                                     device=self.method.device)
 
@@ -72,8 +97,7 @@ class RunLabeller:
     def _batch(self, frame: PairedFrame) -> Batch:
         width = len(self.taxonomy)
         scores = None if self._scores is None else self._scores(frame)
-        looking = self.method.looking if self.method.cameras else None
-        looks = () if looking is None else look_all(frame, looking)
+        looks = () if self.method.looking is None else look_all(frame, self.method.looking)
         return Batch.of([Sample(frame, Knowledge(labels=Targets.none(width), classes=scores), looks)])
 
     def _beyond(self, frame: PairedFrame, answer: Answer, logits: Tensor, known: Tensor) -> None:

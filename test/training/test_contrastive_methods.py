@@ -263,7 +263,7 @@ trainer: {accelerator: cpu, max_epochs: 12, enable_progress_bar: false, enable_m
 '''
 
 
-def test_pre_train_probe_and_label(data, tmp_path):
+def test_pre_train_probe_and_label(data, tmp_path, capsys):
     (tmp_path / 'udakd.yaml').write_text(RECIPE)
     (tmp_path / 'probe.yaml').write_text(PROBE)
     run = tmp_path / 'run'
@@ -273,6 +273,8 @@ def test_pre_train_probe_and_label(data, tmp_path):
     assert info.backbone and info.adapter is None and [score.metric for score in info.scores] == ['loss']
     with pytest.raises(CheckpointError, match='backbone'):
         Predictor.load(file)
+    assert main(['evaluate', '--run', str(run), '--dataset', f'semantickitti:{data}']) == 1
+    assert 'is of a pre-trained backbone' in capsys.readouterr().err
     probe = tmp_path / 'probe'
     assert main(['fit', '--config', str(tmp_path / 'probe.yaml'), '--data.root', str(data), '--run', str(probe),
                  '--model.init_args.student', str(file)]) == 0

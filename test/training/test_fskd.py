@@ -127,7 +127,12 @@ def test_a_student_labels_without_labels_and_runs_anywhere(drive, tmp_path, caps
     out = tmp_path / 'scores.json'
     assert main(['evaluate', '--checkpoint', str(file), '--dataset', f'semantickitti:{drive / "data"}', '--out',
                  str(out)]) == 0
-    assert json.loads(out.read_text())['reachable'] == named
+    scores = json.loads(out.read_text())
+    assert scores['reachable'] == named
+    # The run itself, whose recipe knows nothing of the adapter, answers so, too; it needs no teacher for that.
+    assert main(['evaluate', '--run', str(run), '--dataset', f'semantickitti:{drive / "data"}', '--out', str(out)]) == 0
+    own = json.loads(out.read_text())
+    assert own['iou'] == scores['iou'] and own['reachable'] == named
 
 
 def test_a_training_goes_on_from_its_checkpoint_and_in_mixed_precision(drive, tmp_path, capsys):

@@ -27,7 +27,7 @@ from training.grid.results import Result, result_of
 from training.grid.scoring import score
 from training.labellers import Labeller, Student
 from training.rig_errors import RigErrors, median_pixel_error
-from training.run_labeller import RunLabeller
+from training.run_labeller import run_labeller
 
 _DONE = 'done.json'
 ROOT = '{root}'  # in recipes: the folder that paths of data start at
@@ -138,7 +138,7 @@ class ScoreRun:
 def labeller_of(folder: Path, scoring: Scoring, root: Path) -> Labeller:
     """Return what a trained stage answers with: its exported student, or for one that needs cameras the run itself."""
     student = folder / STUDENT
-    return Student(student, scoring.tta, 'cpu') if student.is_file() else RunLabeller(folder, root, 'cpu')
+    return Student(student, scoring.tta, 'cpu') if student.is_file() else run_labeller(folder, root, scoring.tta, 'cpu')
 
 
 def rig_pixel_error(recipe: Recipe, root: Path) -> float | None:
