@@ -13,9 +13,11 @@ from streets import street
 
 from ros_kd.images import RawPixels
 from ros_kd.label_sets import get_taxonomy
+from training.images.backbone import ResNetSpec
+from training.images.checkpoint import NetworkInfo, save_image_network
 from training.projected import ClassTargets, Projecting
 from training.targets import reachable
-from training.teachers import Teacher
+from training.teachers import Teacher, known_part
 from training.teachers.frame_labels import FrameLabels
 from training.teachers.multi import MultiTeacher
 from training.teachers.recipe import teacher_of
@@ -104,9 +106,31 @@ def test_all_are_located_and_part_of_the_identity(tmp_path):
 
 def test_teachers_without_a_map_or_without_any_teacher_are_refused():
     with pytest.raises(ValueError, match='no map from labels "nuimages-11" to "sim-12"'):
-        MultiTeacher([_Says('nuimages-11')], 'sim-12')
+        MultiTeacher([_Says('nuimages-11')], 'sim-12').coverage
+    nothing = _Says('cityscapes')
+    nothing.taxonomy = known_part(nothing.taxonomy, np.zeros(len(nothing.taxonomy), bool))
+    with pytest.raises(ValueError, match='knows no class of "nuscenes-16"'):
+        MultiTeacher([_Says('cityscapes'), nothing], 'nuscenes-16').taxonomy
     with pytest.raises(ValueError, match='expected one or more'):
         MultiTeacher([], 'nuscenes-16')
+
+
+def test_networks_below_the_root_can_be_listed(tmp_path):
+    teachers = []
+    for name in ('nuimages-11', 'cityscapes'):
+        taxonomy = get_taxonomy(name)
+        info = NetworkInfo(ResNetSpec((1, 1, 1, 1), (4, 8, 8, 16), stem=4), 8, taxonomy, (32, 64),
+                           tuple(range(len(taxonomy))))
+        save_image_network(tmp_path / f'networks/{name}.safetensors', info.build(), info)
+        teachers.append({'class_path': 'training.teachers.image_network.ImageNetworkTeacher',
+                         'init_args': {'file': f'networks/{name}.safetensors', 'device': 'cpu'}})
+    recipe = {'data': {'teacher': {'class_path': 'training.teachers.multi.MultiTeacher',
+                                   'init_args': {'taxonomy': 'nuscenes-16', 'teachers': teachers}}}}
+    (tmp_path / 'recipe.yaml').write_text(yaml.safe_dump(recipe))
+    teacher = teacher_of(tmp_path / 'recipe.yaml', tmp_path)
+    assert len(reachable(teacher.taxonomy, NUSCENES)) == 15
+    answer = teacher.probabilities(street().views[0], np.zeros((2, 2), np.float32))
+    assert answer.shape == (2, 17) and (0.1 < answer.sum(1)).all() and (answer.sum(1) <= 1 + 1e-5).all()
 
 
 def test_a_recipe_can_list_teachers(tmp_path):

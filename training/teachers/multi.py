@@ -9,12 +9,14 @@ nuImages labels 10 kinds of objects and driveable surface, Cityscapes much of wh
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ros_kd.frames import CameraView
 from ros_kd.label_sets import get_taxonomy
+from ros_kd.taxonomy import Taxonomy
 from training.targets import fold
 from training.teachers import Teacher, known_part
 
@@ -28,19 +30,32 @@ class MultiTeacher(Teacher):
 
     teachers: at least one. taxonomy: a union of their classes; each teacher's taxonomy must map to it. Ids of classes
     that none of them knows are unused.
-    coverage: bool [teachers, len(taxonomy)], who knows which class.
     """
 
     def __init__(self, teachers: list[Teacher], taxonomy: str) -> None:
         if not teachers:
             raise ValueError('no teachers: expected one or more')
-        self.teachers, union = teachers, get_taxonomy(taxonomy)
-        self._folds = [fold(teacher.taxonomy, union) for teacher in teachers]
-        self.coverage = np.stack([matrix.any(0) for matrix in self._folds])
-        self.taxonomy = known_part(union, self.coverage.any(0))
-        for teacher, known in zip(teachers, self.coverage):
-            if not known.any():
-                raise ValueError(f'teacher {teacher.identity} knows no class of "{taxonomy}"')
+        self.teachers, self._union = teachers, get_taxonomy(taxonomy)
+
+    @cached_property
+    def _folds(self) -> list[np.ndarray]:
+        """Not known before the teachers are located: networks tell their classes themselves."""
+        folds = [fold(teacher.taxonomy, self._union) for teacher in self.teachers]
+        for teacher, matrix in zip(self.teachers, folds):
+            if not matrix.any():
+                raise ValueError(f'teacher {teacher.identity} knows no class of "{self._union.name}": leave it out, or '
+                                 'choose another taxonomy')
+        return folds
+
+    @cached_property
+    def coverage(self) -> np.ndarray:
+        """bool [teachers, len(taxonomy)], who knows which class. Raises ValueError if one of them knows none."""
+        return np.stack([matrix.any(0) for matrix in self._folds])
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """See Teacher. Raises as `coverage` does."""
+        return known_part(self._union, self.coverage.any(0))
 
     @property
     def identity(self) -> str:
