@@ -102,6 +102,10 @@ def test_cityscapes_says_what_is_missing(tmp_path):
         open_images(f'cityscapes:{write_cityscapes(tmp_path)}?split=val')
     with pytest.raises(DatasetError, match='no city bonn; it has \\[\'ulm\'\\]'):
         open_images(f'cityscapes:{tmp_path}?cities=bonn')
+    first = next((tmp_path / 'leftImg8bit').rglob('*_000000_*.png'))
+    _write(first, np.zeros((20, 30, 3), np.uint8))
+    with pytest.raises(DatasetError, match='labelIds.png is 60x40, but its image .*_leftImg8bit.png is 30x20'):
+        open_images(f'cityscapes:{tmp_path}')[0]
     next((tmp_path / 'gtFine').rglob('*.png')).unlink()
     with pytest.raises(DatasetError, match='has no labels'):
         open_images(f'cityscapes:{tmp_path}')

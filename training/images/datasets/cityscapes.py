@@ -57,4 +57,8 @@ def _read(image: Path, labels: Path) -> LabelledImage:
     ids = ImageFile(labels).read()
     if ids.ndim != 2 or ids.dtype != np.uint8:
         raise DatasetError(f'{labels} is {ids.dtype} {ids.shape}, expected one channel of uint8 label ids')
-    return LabelledImage(ImageFile(image).read(), _TRAIN_IDS[ids])
+    pixels = ImageFile(image).read()
+    if pixels.shape[:2] != ids.shape:
+        raise DatasetError(f'{labels} is {ids.shape[1]}x{ids.shape[0]}, but its image {image} is {pixels.shape[1]}x'
+                           f'{pixels.shape[0]}: was one of both resized?')
+    return LabelledImage(pixels, _TRAIN_IDS[ids])
