@@ -234,6 +234,18 @@ def test_a_student_with_cameras_is_scored_by_its_run_and_never_exported(path, op
     assert json.loads(out.read_text())['accuracy'] > 0.9
 
 
+def test_an_image_network_learns_at_a_rate_of_its_own(tmp_path):
+    assert main(fit(tmp_path, 'xmuda.XMUDA', IMAGE.replace('width: 8}', 'width: 8, rate: 0.1}'), epochs=1)) == 0
+    checkpoint = torch.load(tmp_path / 'run/checkpoints/last.ckpt', weights_only=True)
+    student_group, images = checkpoint['optimizer_states'][0]['param_groups']
+    assert (student_group['max_lr'], images['max_lr']) == pytest.approx((0.01, 0.001))
+    method = method_of(XMUDA)
+    assert len(images['params']) == len(list(method.images.parameters()))
+    assert len(images['params']) + len(student_group['params']) == len(list(method.parameters()))
+    with pytest.raises(ValueError, match='at -1 times the rate'):
+        replace(TINY, rate=-1)
+
+
 def test_2dpass_exports_its_student_alone(tmp_path, capsys):
     assert main(fit(tmp_path, 'two_d_pass.TwoDPASS', f'hidden: 8\n    {IMAGE}')) == 0
     file = tmp_path / 'run/student.safetensors'

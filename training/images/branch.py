@@ -18,12 +18,19 @@ class ImageBranch:
     """An image network, as recipes describe it.
 
     backbone: see ImageNetwork; the size of an untrained one; or a whole network that was trained before, the file
-    *.safetensors of fit-images. width: channels of its scales; a file has its own. frozen: it stays as it is.
+    *.safetensors of fit-images. width: channels of its scales; a file has its own. frozen: it stays as it is. rate:
+    times the learning rate; below 1 one that was trained before keeps more of what it knows.
     """
 
     backbone: str | ResNetSpec = 'resnet-34'
     width: int = 64
     frozen: bool = False
+    rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.rate > 0:
+            raise ValueError(f'an image branch that learns at {self.rate} times the rate: expected more than 0, or '
+                             'frozen: true')
 
     def build(self) -> ImageNetwork:
         """Return the network, without classifier. Raises CheckpointError or ValueError if there is none."""

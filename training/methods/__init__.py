@@ -184,11 +184,17 @@ class Method(LightningModule):
             self.log('val/calibration_error', after)
             self.log('val/calibration_error_before', before)
 
+    def trained(self) -> list[tuple[float, list[Tensor]]]:
+        """Return the parameters that are trained, those together that learn at the same share of the learning rate."""
+        return [(1.0, [value for value in self.parameters() if value.requires_grad])]
+
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimiser and its one-cycle schedule over all steps of the training."""
-        optimizer = self.optimisation.optimizer([value for value in self.parameters() if value.requires_grad])
+        groups = self.trained()
+        optimizer = self.optimisation.optimizer([{'params': values} for _, values in groups])
+        rates = [self.optimisation.rate * share for share, _ in groups]
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.optimisation.rate, steps,
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, steps,
                                                        pct_start=self.optimisation.warmup,
                                                        cycle_momentum=self.optimisation.momentum is None)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}

@@ -58,6 +58,16 @@ class WithImages(Supervised):
             self.images.eval()
         return self
 
+    def trained(self) -> list[tuple[float, list[Tensor]]]:
+        """See Method; the image network learns at a share of its own."""
+        together = super().trained()
+        if self.image.frozen or self.image.rate == 1:
+            return together
+        images = [value for value in self.images.parameters() if value.requires_grad]
+        own = {id(value) for value in images}
+        return [*((share, [value for value in values if id(value) not in own]) for share, values in together),
+                (self.image.rate, images)]
+
     def seen(self, batch: Batch, voxel: Tensor) -> Seen:
         """Look at the batch's images; without any, nothing is seen, with a gradient of 0 for the image network.
 
