@@ -51,7 +51,12 @@ def spawned(jobs: int) -> Executor:
     return ProcessPoolExecutor(jobs, multiprocessing.get_context('spawn'), initializer=_start)
 
 
-def run_grid(grid: Grid, results: Results, workshop: Workshop, jobs: int = 1, say: Callable[[str], None] = print,
+def say_now(text: str) -> None:
+    """Print a line, also into a file that someone follows."""
+    print(text, flush=True)
+
+
+def run_grid(grid: Grid, results: Results, workshop: Workshop, jobs: int = 1, say: Callable[[str], None] = say_now,
              workers: Callable[[int], Executor] = spawned) -> Outcome:
     """Train and score what has no result yet, `jobs` at a time; a failed run does not stop the others.
 
