@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.nn import functional
 
-from training.losses.contrast import Pairs, draw, info_nce, pooled, retrieval
+from training.losses.contrast import Pairs, draw, draw_apart, info_nce, pooled, retrieval
 from training.losses.divergence import (balance, kl_divergence, kl_divergence_per_entry, kl_soft_labels,
                                         soft_cross_entropy)
 from training.losses.features import cosine_distance, squared_distance, unit
@@ -216,6 +216,18 @@ def test_drawn_rows_are_different_and_repeatable():
     assert torch.equal(rows, draw(1000, 100, torch.Generator().manual_seed(3)))
     assert not torch.equal(rows, draw(1000, 100, torch.Generator().manual_seed(4)))
     assert torch.equal(draw(5, 100, torch.Generator()), torch.arange(5)) and len(draw(0, 100, torch.Generator())) == 0
+
+
+def test_rows_that_are_drawn_apart_share_no_place():
+    place = torch.tensor([7, 7, 7, 3, 3, 9] * 100)
+    taken = set()
+    for seed in range(20):
+        rows = draw_apart(place, 10, torch.Generator().manual_seed(seed))
+        assert sorted(place[rows].tolist()) == [3, 7, 9]
+        taken |= set(rows.tolist())
+    assert len(taken) > 50  # any of a place's rows
+    assert len(draw_apart(torch.arange(50), 10, torch.Generator().manual_seed(0)).unique()) == 10
+    assert len(draw_apart(place[:0], 10, torch.Generator())) == 0
 
 
 def test_groups_are_weighted_means_of_unit_vectors():

@@ -72,6 +72,19 @@ def draw(count: int, most: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(count, generator=generator)[:most]
 
 
+def draw_apart(place: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Return int64 [at most `most`], different rows by chance, no two of which have the same place int64 [M].
+
+    Points of a voxel have one embedding, so that each would be a wrong choice for the other that nobody can avoid.
+    generator: see `draw`.
+    """
+    chance = torch.randperm(len(place), generator=generator).to(place.device)
+    names, inverse = place[chance].unique(return_inverse=True)
+    rank = torch.arange(len(place), device=place.device)
+    first = rank.new_full((len(names),), len(place)).scatter_reduce_(0, inverse, rank, 'amin')
+    return chance[first.sort().values[:most]]
+
+
 def pooled(pairs: Pairs, group: Tensor) -> Pairs:
     """Return one pair for each group: weighted means of its unit points and of its unit pixels, and its mean weight.
 

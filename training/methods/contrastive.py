@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ros_kd.students.adapters import Adapter, AdapterSpec
 from ros_kd.students.presets import StudentSpec
 from training.batches import Batch
-from training.losses.contrast import Pairs, draw, info_nce, pooled, retrieval
+from training.losses.contrast import Pairs, draw, draw_apart, info_nce, pooled, retrieval
 from training.methods import Answer, Method, Optimisation
 from training.projected import FeatureTargets, Projecting
 from training.superpixels import Superpixels
@@ -24,7 +24,8 @@ from training.teachers import FeatureTeacher, Teacher
 
 @dataclass(frozen=True)
 class Contrast:
-    """temperature: of the InfoNCE. pairs: at most so many a step, drawn without replacement from the batch's.
+    """temperature: of the InfoNCE. pairs: at most so many a step, drawn without replacement from the batch's, no two
+    points of one voxel, which the student cannot tell apart.
 
     superpixels: how images are cut up, where pairs are the means of a superpixel's points and of their pixels (SLidR);
     None: pairs are points and their pixels (PPKT).
@@ -83,7 +84,7 @@ class Contrastive(Method):
         voxel = answer.voxels.point_voxel[targets.index]
         rows = ((voxel >= 0) & (targets.weight > 0)).nonzero()[:, 0]
         if not cut:
-            rows = rows[draw(len(rows), self.contrast.pairs, generator).to(rows.device)]
+            rows = rows[draw_apart(voxel[rows], self.contrast.pairs, generator)]
         tensor = answer.voxels.tensor.with_features(answer.features)
         points = self.pseudo.out(self.pseudo.hidden(tensor)[voxel[rows]], answer.voxels.backend)
         pairs = Pairs(points, self.projection(targets.values[rows]), targets.weight[rows])
@@ -95,7 +96,7 @@ class Contrastive(Method):
         return pairs.at(draw(len(pairs), self.contrast.pairs, generator))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log how well points find their pixels: always among the same ones. A frame without pairs does not count."""
+        """Log how well points find their pixels, always among the same ones. Frames without pairs do not count."""
         pairs = self.pairs(batch, self.answer(batch), torch.Generator().manual_seed(batch_idx))
         shown = {'val/retrieval': retrieval(pairs).nan_to_num(0), 'val/loss': info_nce(pairs, self.contrast.temperature)}
         self.log_dict(shown, prog_bar=True, batch_size=len(pairs), sync_dist=True)

@@ -53,7 +53,8 @@ class PointPainting(Supervised):
     cameras = True
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
-                 optimisation: Optimisation = Optimisation(), projecting: Projecting = Projecting(mapped=0.0, doubt=0.0),
+                 optimisation: Optimisation = Optimisation(),
+                 projecting: Projecting = Projecting(mapped=0.0, doubt=0.0),
                  lovasz: float = 1.0, balance: float = 1 / 3) -> None:
         spec = student_spec(student)
         super().__init__(taxonomy, spec, optimisation, lovasz, balance)

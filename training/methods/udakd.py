@@ -1,8 +1,8 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""UDAKD (2025), unsupervised domain-adaptive knowledge distillation: pre-training with a network's image features, which
-a module between the student and the contrast translates to; the student itself stays a LiDAR network."""
+"""UDAKD (2025), unsupervised domain-adaptive knowledge distillation: pre-training with a network's image features, to
+which a module between the student and the contrast translates; the student itself stays a LiDAR network."""
 
 from __future__ import annotations
 
