@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelChec
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
+from training.arguments import with_whole_student
 from training.data import Frames
 from training.export import STUDENT, export_run
 from training.memory import advise
@@ -170,7 +171,7 @@ def quieten() -> None:
 def run(arguments: list[str]) -> int:
     """Run `fit` or `validate` with these arguments. Returns the exit status."""
     quieten()
-    TrainingCLI(Method, Frames, args=arguments, subclass_mode_model=True, save_config_callback=None,
-                seed_everything_default=0, load_from_checkpoint_support=False,
+    TrainingCLI(Method, Frames, args=with_whole_student(arguments), subclass_mode_model=True,
+                save_config_callback=None, seed_everything_default=0, load_from_checkpoint_support=False,
                 parser_kwargs={'prog': 'python -m training'})
     return 0

@@ -12,6 +12,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from training.arguments import with_whole_student
 from training.cli import quieten
 from training.data import Frames
 from training.methods import Method
@@ -44,7 +45,7 @@ def read_recipe(command: str, arguments: list[str]) -> Recipe:
     Raises ValueError, or ends the program as argparse does.
     """
     quieten()
-    cli = _RecipeCLI(Method, Frames, trainer_class=Trainer, args=arguments, run=False, subclass_mode_model=True,
-                     save_config_callback=None, seed_everything_default=0, load_from_checkpoint_support=False,
-                     parser_kwargs={'prog': f'python -m training {command}'})
+    cli = _RecipeCLI(Method, Frames, trainer_class=Trainer, args=with_whole_student(arguments), run=False,
+                     subclass_mode_model=True, save_config_callback=None, seed_everything_default=0,
+                     load_from_checkpoint_support=False, parser_kwargs={'prog': f'python -m training {command}'})
     return Recipe(cli.model, cli.datamodule, cli.config)
