@@ -13,6 +13,7 @@ import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
@@ -74,6 +75,7 @@ class TrainingCLI(LightningCLI):
         if not sys.stdout.isatty():  # a bar would be one endless line; see ProgressLines
             config.trainer.enable_progress_bar = False
         _join_processes(config.trainer)
+        _repeat(config.trainer)
         config.trainer.plugins = [*(config.trainer.plugins or []), WholeFiles()]
         return super().instantiate_trainer(logger=[] if quiet else _loggers(self.run_folder), callbacks=callbacks,
                                            default_root_dir=str(self.run_folder), **kwargs)
@@ -157,6 +159,13 @@ def _join_processes(trainer: Namespace) -> None:
         trainer.devices, trainer.num_nodes = beside, everywhere // beside
     if trainer.strategy == 'auto':
         trainer.strategy = 'ddp_find_unused_parameters_true'
+
+
+def _repeat(trainer: Namespace) -> None:
+    """Have sums of several threads come out the same each time; only on a CPU, where that costs no time."""
+    if trainer.deterministic is None and (trainer.accelerator == 'cpu' or not torch.cuda.is_available()):
+        trainer.deterministic = 'warn'
+        torch.utils.deterministic.fill_uninitialized_memory = False  # of outputs that kernels are about to write
 
 
 def quieten() -> None:
