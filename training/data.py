@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from training.augmentation import Augmentation, Sample
 from training.batches import Batch
 from training.images.looking import Looking, look, look_all
 from training.labelled import LabelSplit, frame_name
-from training.loading import EachOnce, EpochOrder, ResumableLoader
+from training.loading import EachOnce, EpochOrder, ResumableLoader, training_seed
 from training.prepared import PreparedFrames
 from training.rig_errors import RigErrors, disturb
 from training.targets import Makers, Targets, class_mass
@@ -107,7 +106,7 @@ class Frames(LightningDataModule):
         self.neighbours, self.labels, self.epoch_size, self.workers = neighbours, labels, epoch_size, workers
         self.cache = None if cache is None else Path(cache).expanduser()
         self.rig_errors = rig_errors
-        self.seed = int(os.environ.get('PL_GLOBAL_SEED', 0))
+        self.seed = training_seed()
         self._frames: dict[str, PreparedFrames] = {}
 
     def setup(self, stage: str) -> None:

@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable, Iterator
 
 import numpy as np
 from torch.utils.data import DataLoader, DistributedSampler
 
 from training.labelled import order
+
+
+def training_seed() -> int:
+    """Return the seed of a training (--seed_everything), which Lightning keeps in the environment, also for the other
+    processes of a training."""
+    return int(os.environ.get('PL_GLOBAL_SEED', 0))
 
 
 class EpochOrder(DistributedSampler):

@@ -17,6 +17,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
+from training.loading import training_seed
+
 _COUNTS, _VALIDATION = 'epoch_loop.batch_progress', 'epoch_loop.val_loop.batch_progress'
 _BEGUN = {'ready': 1, 'started': 1, 'processed': 0, 'completed': 0}
 
@@ -119,8 +121,7 @@ class StepSeeds(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed the step."""
-        seed = int(os.environ.get('PL_GLOBAL_SEED', 0))
-        place = (seed, trainer.current_epoch, batch_idx, trainer.global_rank)
+        place = (training_seed(), trainer.current_epoch, batch_idx, trainer.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
 

@@ -123,6 +123,8 @@ def test_recipes_run_a_step(name, recipe, tmp_path):
 def test_errors_say_what_was_expected(recipe, tmp_path, capsys):
     assert main([*recipe, '--run', str(tmp_path / 'run'), '--data.batch_size', '9']) == 1
     assert '4 images to train on' in capsys.readouterr().err
+    assert main([*recipe, '--data.batch_size', '0']) == 1
+    assert 'data.batch_size is 0' in capsys.readouterr().err
     assert main([*recipe, '--run', str(tmp_path / 'run'), '--model.taxonomy', 'sim-12']) == 1
     assert 'no map from labels "cityscapes" to "sim-12"' in capsys.readouterr().err
 

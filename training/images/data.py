@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
@@ -22,7 +21,7 @@ from training.data import under
 from training.images.augmentation import ImageAugmentation, cut
 from training.images.datasets import LabelledImage, LabelledImages, lookup, open_images
 from training.images.network import as_input
-from training.loading import EachOnce, EpochOrder, ResumableLoader
+from training.loading import EachOnce, EpochOrder, ResumableLoader, training_seed
 
 _COUNTED = 256  # images that class frequencies are counted over
 
@@ -109,9 +108,11 @@ class ImageSets(LightningDataModule):
         super().__init__()
         if min(size) < 32:
             raise ValueError(f'size of images is {tuple(size)} (height, width), expected at least 32 pixels each way')
+        if batch_size < 1 or workers < 0:
+            raise ValueError(f'data.batch_size is {batch_size} and data.workers {workers}: expected at least 1 and 0')
         self.train, self.val, self.root, self.size = train, val or [], Path(root).expanduser(), tuple(size)
         self.augmentation, self.batch_size, self.workers = augmentation, batch_size, workers
-        self.seed = int(os.environ.get('PL_GLOBAL_SEED', 0))
+        self.seed = training_seed()
         self._images: dict[str, ImagesOf] = {}
 
     def setup(self, stage: str) -> None:
