@@ -37,6 +37,9 @@ def run_labeller(run: Path, root: Path | None = None, views: int = 1, device: st
     if not recipe.is_file():
         raise ValueError(f'{run} is no run: expected the folder of a training, with its recipe.yaml')
     checkpoint = torch.load(find_run_checkpoint(run), map_location='cpu', weights_only=True)
+    if 'student' not in checkpoint:
+        raise ValueError(f'{run} has no student: expected the folder of `python -m training fit`; what fit-images trained '
+                         'is scored by evaluate --teacher RECIPE')
     if not checkpoint['student']['cameras']:
         return LidarRun(run, checkpoint, views, device)
     if views > 1:

@@ -91,3 +91,16 @@ def test_reachable_classes_can_be_those_of_another_label_set(tmp_path, capsys):
     assert 'road' in report['reachable'] and 'building' not in report['reachable']
     assert report['reachable_mean_iou'] == pytest.approx(2 * report['mean_iou'])
     assert 'building (not reachable)' in capsys.readouterr().out
+
+
+def test_folders_that_are_no_run_of_a_student_are_told(tmp_path, capsys):
+    command = ['evaluate', '--run', str(tmp_path), '--dataset', 'simulated:?frames=1']
+    assert main(command) == 1
+    assert f'{tmp_path} is no run: expected the folder of a training' in capsys.readouterr().err
+    (tmp_path / 'recipe.yaml').write_text('model: {}')
+    assert main(command) == 1
+    assert 'no best.ckpt or last.ckpt' in capsys.readouterr().err
+    (tmp_path / 'checkpoints').mkdir()
+    torch.save({'image_network': '{}', 'state_dict': {}}, tmp_path / 'checkpoints/last.ckpt')
+    assert main(command) == 1
+    assert 'has no student' in capsys.readouterr().err
