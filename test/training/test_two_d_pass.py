@@ -128,6 +128,17 @@ def test_frames_without_labels_take_part_in_the_divergence_only(unlabelled):
     assert torch.allclose(alone['divergence'], mixed['divergence'], atol=1e-7) != unlabelled
 
 
+def test_consistency_teaches_the_exported_head_where_there_are_no_labels():
+    method = two_d_pass(consistency=1.0)
+    assert 'consistency' not in losses(two_d_pass(), batch_of(method, [1], unlabelled=[2]))
+    assert losses(method, batch_of(method, [1, 2]))['consistency'].item() == 0
+    terms = losses(method, batch_of(method, [1], unlabelled=[2]))
+    found = gradients(method, terms['consistency'])
+    assert terms['consistency'].item() > 0 and moved(found, 'student.head')
+    for part in ('images.', 'together.', 'scales.'):
+        assert not moved(found, part), part
+
+
 @pytest.mark.parametrize('kind', [TwoDPASS, ReleasedTwoDPASS])
 def test_batches_without_images_or_labels_reach_every_parameter_with_nothing(kind):
     method = two_d_pass(kind=kind)

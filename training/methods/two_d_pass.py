@@ -45,16 +45,18 @@ class TwoDPASS(WithImages):
     The student's finest level meets the image's finest scale and so on; further levels meet its coarsest one.
     parts: how much of it, as the rows of the paper's ablation: "kl" (the image's own scores teach), "fusion", "learner"
     (all). hidden: channels of its layers. divergence: weight of the KL. unlabelled: frames without 3D labels take part
-    in the KL: the fused classifiers, trained on labelled ones, teach there, too. Further ones: see WithImages.
+    in the KL: the fused classifiers, trained on labelled ones, teach there, too. consistency: weight of a term beyond
+    the paper, for few labels: KL(all 2D3D || student) at the points in view of frames without labels, so that the
+    exported head learns there, too; 0: none. Further ones: see WithImages.
     """
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
                  optimisation: Optimisation = Optimisation(), image: ImageBranch = ImageBranch(),
                  looking: Looking = Looking(), parts: Literal['kl', 'fusion', 'learner'] = 'learner', hidden: int = 64,
                  divergence: float = 0.05, lovasz: float = 1.0, balance: float = 1 / 3,
-                 unlabelled: bool = True) -> None:
+                 unlabelled: bool = True, consistency: float = 0.0) -> None:
         super().__init__(taxonomy, student, optimisation, image, looking, lovasz, balance)
-        self.divergence = divergence
+        self.divergence, self.consistency = divergence, consistency
         self.learns_without_labels = unlabelled
         channels, classes = self.student.level_channels, len(self.taxonomy)
         self.scales = nn.ModuleList(self.scale(parts)(own, self.images.width, classes, hidden) for own in channels)
@@ -74,14 +76,15 @@ class TwoDPASS(WithImages):
         label = labels_at(batch, answer, seen.rows)
         known = label >= 0
         label = label[known]
-        together = self.together(torch.cat([scale.answer.features for scale in scales], 1)[known])
+        together = self.together(torch.cat([scale.answer.features for scale in scales], 1))
         fused = sum(self.segmentation(scale.answer.fused[known], label) for scale in scales)
         divergence = self._divergence(scales, batch, answer, seen)
         return {'labels': self.supervision(batch, answer),
                 'lidar': self.lidar_loss(scales, batch, answer),
                 'fused': fused / len(scales),
-                'together': self.segmentation(together, label),
-                'divergence': self.divergence / len(scales) * divergence}
+                'together': self.segmentation(together[known], label),
+                'divergence': self.divergence / len(scales) * divergence,
+                **self._consistency(together, batch, answer, seen)}
 
     def fused(self, answer: Answer, seen: Seen) -> list[_Scale]:
         """Return the answers of all scales, finest first."""
@@ -103,6 +106,14 @@ class TwoDPASS(WithImages):
     def agreement(self, fused: Tensor, lidar: Tensor) -> Tensor:
         """Return KL(fused || lidar) of logits [M, K], the mean over the points (eq. 7)."""
         return kl_divergence(teacher_logits=fused.float(), student_logits=lidar.float())
+
+    def _consistency(self, together: Tensor, batch: Batch, answer: Answer, seen: Seen) -> dict[str, Tensor]:
+        if not self.consistency:
+            return {}
+        others = ~in_labelled_frames(batch, answer, seen.rows)
+        student = answer.logits[seen.voxels[others]].float()
+        divergence = kl_divergence(teacher_logits=together[others].float(), student_logits=student)
+        return {'consistency': self.consistency * divergence}
 
     def _divergence(self, scales: list[_Scale], batch: Batch, answer: Answer, seen: Seen) -> Tensor:
         if self.learns_without_labels:
