@@ -9,12 +9,14 @@ import logging
 import multiprocessing
 import os
 import subprocess
+import threading
 import time
 import traceback
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -154,9 +156,16 @@ def _start() -> None:
 
     from ros_kd.memory import keep_freed_memory
 
+    # A pool's process waits for work for ever if the one that made it was killed.
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     torch.set_num_threads(1)
     logging.getLogger('lightning.fabric').setLevel(logging.WARNING)
     keep_freed_memory()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager
