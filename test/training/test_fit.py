@@ -23,6 +23,7 @@ from training.__main__ import main
 from training.cli import without_folders
 from training.batches import Batch, PointTargets
 from training.data import under
+from training.losses.lovasz import lovasz_softmax
 from training.methods.soft_labels import SoftLabels, balance, soft_cross_entropy
 from training.prepared import PreparedFrames
 from training.targets import Makers, Targets
@@ -194,6 +195,19 @@ def test_soft_cross_entropy_is_the_weighted_mean_of_the_points():
     target, weight = torch.tensor([[0.75, 0.25], [0.0, 1.0]]), torch.tensor([[1.0], [3.0]])
     first = -(0.75 * logits.log_softmax(1)[0, 0] + 0.25 * logits.log_softmax(1)[0, 1])
     assert soft_cross_entropy(logits, target, weight) == pytest.approx(float(first + 3 * np.log(2)) / 4)
+
+
+def test_lovasz_beside_soft_labels_is_that_of_the_likeliest_classes():
+    frame, method = street(3), SoftLabels('street-12', lovasz=2.0)
+    rows = torch.arange(0, 600, 3)
+    values = torch.rand(len(rows), len(method.taxonomy), generator=torch.Generator().manual_seed(0))
+    batch = Batch((frame,), classes=PointTargets(rows, values / values.sum(1, keepdim=True), torch.ones(len(rows))))
+    answer = method.answer(batch)
+    found = method.losses(batch, answer)
+    logits, inside = answer.at(rows)
+    assert set(found) == {'classes', 'lovasz'}
+    expected = lovasz_softmax(logits, values[inside].argmax(1)).item()
+    assert found['lovasz'].item() == pytest.approx(2 * expected, rel=1e-4)
 
 
 def test_rare_classes_weigh_more_and_the_mean_is_kept():

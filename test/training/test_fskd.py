@@ -25,6 +25,7 @@ from ros_kd.students.presets import StudentSpec
 from training.__main__ import main
 from training.augmentation import Sample
 from training.batches import Batch
+from training.losses.lovasz import lovasz_softmax
 from training.methods.fskd import FSKD, Terms
 from training.methods.supervised import Supervised
 from training.projected import Projecting
@@ -239,6 +240,17 @@ def test_rare_classes_weigh_more_if_balanced(drive, tmp_path):
     road, building = (TAXONOMY.names.index(name) for name in ('road', 'building'))
     assert mass[road] != mass[building] and min(mass[road], mass[building]) > 0.1
     assert weight[road] / weight[building] == pytest.approx((mass[building] / mass[road]) ** 0.5, rel=1e-4)
+
+
+def test_lovasz_is_of_the_students_classes_at_the_points_that_count():
+    torch.manual_seed(0)
+    method = FSKD('street-12', STUDENT, adapter=AdapterSpec('none'), terms=Terms(feature=0, semantic=0, lovasz=2.0))
+    batch = batch_of(method, Painted(), 1)
+    answer = method.answer(batch)
+    found = method.losses(batch, answer)
+    logits, inside = answer.at(batch.classes.index)  # those of the sky are no targets
+    expected = lovasz_softmax(logits, batch.classes.values[inside].argmax(1))
+    assert list(found) == ['lovasz'] and found['lovasz'].item() == pytest.approx(2 * expected.item(), rel=1e-4)
 
 
 def test_3d_labels_at_hand_teach_too():

@@ -19,6 +19,8 @@ from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.batches import Batch
 from training.losses.divergence import balance, kl_divergence, soft_cross_entropy
 from training.losses.features import cosine_distance, squared_distance
+from training.losses.lovasz import lovasz_softmax
+from training.losses.segmentation import Labelled
 from training.methods import Answer, Method, Optimisation
 from training.projected import ClassTargets, FeatureTargets, Projecting
 from training.targets import LabelTargets, Makers, fold, reachable
@@ -31,22 +33,25 @@ DISTANCES = {'cosine': cosine_distance, 'squared': squared_distance}
 class Terms:
     """Weights of the losses. feature: distance of pseudo-image features to image features, of which kind `distance`
     says. semantic: divergence from the teacher's soft label in the teacher's own classes, at `temperature` times the
-    teacher's. labels: cross-entropy with 3D labels, where frames have any; 0: they are not asked. balance: points of
-    rare classes weigh (most frequent / own frequency) ** balance; 0: all alike."""
+    teacher's. lovasz: Lovász-softmax of the student's classes against the teacher's likeliest, beyond the paper: mIoU
+    is what it is made for. labels: cross-entropy with 3D labels, where frames have any; 0: they are not asked. balance:
+    points of rare classes weigh (most frequent / own frequency) ** balance; 0: all alike."""
 
     feature: float = 1.0
     distance: Literal['cosine', 'squared'] = 'cosine'
     semantic: float = 1.0
     temperature: float = 1.0
+    lovasz: float = 0.0
     labels: float = 0.0
     balance: float = 0.0
 
     def __post_init__(self) -> None:
         if self.distance not in DISTANCES:
             raise ValueError(f'distance "{self.distance}" of features; choose one of {list(DISTANCES)}')
-        if min(self.feature, self.semantic, self.labels) < 0 or self.feature + self.semantic + self.labels == 0:
-            raise ValueError(f'weights {self.feature} of features, {self.semantic} of soft labels and {self.labels} of '
-                             'labels: expected none below 0 and one above')
+        weights = self.feature, self.semantic, self.lovasz, self.labels
+        if min(weights) < 0 or not any(weights):
+            raise ValueError(f'weights {self.feature} of features, {self.semantic} of soft labels, {self.lovasz} of '
+                             f'Lovász and {self.labels} of labels: expected none below 0 and one above')
         if not self.temperature > 0:
             raise ValueError(f'temperature {self.temperature}: must be positive (1 takes soft labels as they are)')
 
@@ -129,6 +134,11 @@ class FSKD(Method):
             losses['semantic'] = terms.semantic * kl_divergence(
                 teacher_logits=taught, student_logits=head.logits(ours, backend),
                 temperature=terms.temperature * self.temperature_of_teacher, weight=weight)
+        if terms.lovasz:
+            counted = weight > 0
+            label = ((taught[counted] / self.temperature_of_teacher).softmax(1) @ self.fold).argmax(1)
+            known = Labelled.of(voxel[counted], label, weight[counted])
+            losses['lovasz'] = terms.lovasz * lovasz_softmax(answer.logits[known.row], known.label, known.count)
         if terms.labels:
             logits, inside = answer.at(batch.labels.index)
             losses['labels'] = terms.labels * soft_cross_entropy(

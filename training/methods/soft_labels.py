@@ -11,6 +11,8 @@ from torch import Tensor
 from ros_kd.students.presets import StudentSpec
 from training.batches import Batch
 from training.losses.divergence import balance, soft_cross_entropy
+from training.losses.lovasz import lovasz_softmax
+from training.losses.segmentation import Labelled
 from training.methods import Answer, Method, Optimisation
 from training.projected import ClassTargets, Projecting
 from training.targets import Makers, reachable
@@ -20,17 +22,15 @@ from training.teachers import Teacher
 class SoftLabels(Method):
     """Hinton distillation across sensors (Hinton et al. 2015; 2DPASS table 6, "Hinton KD", without its 3D labels).
 
-    projecting: how images are looked up. balance: exponent of the class balance, 0 = none. kind: what is learnt, of
-    targets.Knowledge.
+    projecting: how images are looked up. balance: exponent of the class balance, 0 = none. lovasz: weight of the
+    Lovász-softmax loss against the teacher's likeliest classes beside the soft cross-entropy.
     """
-
-    kind = 'classes'
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
                  optimisation: Optimisation = Optimisation(), projecting: Projecting = Projecting(),
-                 balance: float = 0.0) -> None:
+                 balance: float = 0.0, lovasz: float = 0.0) -> None:
         super().__init__(taxonomy, student, optimisation)
-        self.projecting, self.exponent = projecting, balance
+        self.projecting, self.exponent, self.lovasz = projecting, balance, lovasz
         self.register_buffer('class_weight', torch.ones(len(self.taxonomy)), persistent=False)
 
     def makers(self, teacher: Teacher | None) -> Makers:
@@ -43,12 +43,16 @@ class SoftLabels(Method):
     def on_fit_start(self) -> None:
         """Balance classes by their frequency in the training targets."""
         if self.exponent:
-            mass = torch.from_numpy(self.trainer.datamodule.class_mass(self.kind, len(self.taxonomy))).float()
+            mass = torch.from_numpy(self.trainer.datamodule.class_mass('classes', len(self.taxonomy))).float()
             self.class_weight.copy_(balance(mass, self.exponent))
 
     def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
-        """Return the soft cross-entropy over the points with targets."""
-        targets = getattr(batch, self.kind)
-        logits, inside = answer.at(targets.index)
-        weight = targets.weight[inside, None] * self.class_weight
-        return {self.kind: soft_cross_entropy(logits, targets.values[inside], weight)}
+        """Return the losses over the points with targets."""
+        targets = batch.classes
+        voxels, inside = answer.rows(targets.index)
+        values, weight = targets.values[inside], targets.weight[inside]
+        found = {'classes': soft_cross_entropy(answer.logits[voxels], values, weight[:, None] * self.class_weight)}
+        if self.lovasz:
+            known = Labelled.of(voxels, values.argmax(1), weight)
+            found['lovasz'] = self.lovasz * lovasz_softmax(answer.logits[known.row], known.label, known.count)
+        return found
