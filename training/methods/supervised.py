@@ -21,11 +21,12 @@ class Supervised(Method):
 
     lovasz: weight of the Lovász-softmax loss beside the cross-entropy. balance: rare classes weigh (most frequent / own
     frequency) ** balance in the latter; 0: all alike. Both of all classifiers that methods build upon this one.
-    kind: what is learnt, of targets.Knowledge.
+    kind: what is learnt, of targets.Knowledge. balanced_by: what frequencies are counted in; None: in what is learnt.
     """
 
     learns_without_labels = False
     kind = 'labels'
+    balanced_by: str | None = None
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
                  optimisation: Optimisation = Optimisation(), lovasz: float = 1.0, balance: float = 1 / 3) -> None:
@@ -39,9 +40,10 @@ class Supervised(Method):
 
     def on_fit_start(self) -> None:
         """Balance classes by their frequency in what is learnt. Raises ValueError if that is nothing."""
-        mass = torch.from_numpy(self.trainer.datamodule.class_mass(self.kind, len(self.taxonomy))).float()
+        kind = self.balanced_by or self.kind
+        mass = torch.from_numpy(self.trainer.datamodule.class_mass(kind, len(self.taxonomy))).float()
         if not mass.any():
-            raise ValueError(f'{type(self).__name__} learns from {self.kind} of points, but not one point has any: '
+            raise ValueError(f'{type(self).__name__} learns from {kind} of points, but not one point has any: '
                              'choose a data set with 3D labels and data.labels.share above 0, or a teacher that knows '
                              'the classes')
         if self.exponent:
