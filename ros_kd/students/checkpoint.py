@@ -9,23 +9,20 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from ros_kd.label_sets import read_taxonomy
 from ros_kd.students import build_student
+from ros_kd.students import described
 from ros_kd.students.adapters import AdapterSpec
+from ros_kd.students.described import SUFFIX, CheckpointError, find_checkpoint
 from ros_kd.students.inputs import InputSpec
 from ros_kd.taxonomy import Taxonomy
 
+__all__ = ['SUFFIX', 'CheckpointError', 'CheckpointInfo', 'Score', 'find_checkpoint', 'load_checkpoint', 'read_info',
+           'save_checkpoint']
 FORMAT_VERSION = 1
-SUFFIX = '.safetensors'
-_KEY = 'ros_kd'
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the text says why and what to do."""
+_STUDENT = described.Kind('ros_kd', FORMAT_VERSION, 'student', 'python -m training export')
 
 
 @dataclass(frozen=True)
@@ -102,23 +99,14 @@ def save_checkpoint(path: str | os.PathLike, student: nn.Module, info: Checkpoin
 
     Raises CheckpointError if the suffix is not .safetensors or the student is not of the kind that `info` describes.
     """
-    path = Path(path)
-    if path.suffix != SUFFIX:
-        raise CheckpointError(f'{path}: a checkpoint is one file that ends in "{SUFFIX}"')
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in student.state_dict().items()}
-    restored = CheckpointInfo.from_json(info.to_json())
-    _compare(path, restored.build().state_dict(), {name: tuple(w.shape) for name, w in weights.items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.part')
-    save_file(weights, partial, {_KEY: info.to_json()})
-    partial.chmod(0o644)  # safetensors writes files that only their owner may read
-    os.replace(partial, path)
-    return path
+    path = described.checked(path)
+    described.compare(path, CheckpointInfo.from_json(info.to_json()).build(), student.state_dict())
+    return described.write(path, student, _STUDENT, info.to_json())
 
 
 def read_info(path: str | os.PathLike) -> CheckpointInfo:
     """Return what the checkpoint says about itself without reading its weights. Raises CheckpointError."""
-    return _read(find_checkpoint(path), weights=False)[1]
+    return described.read(find_checkpoint(path), _STUDENT, CheckpointInfo.from_json, weights=False)[1]
 
 
 def load_checkpoint(path: str | os.PathLike) -> tuple[nn.Module, CheckpointInfo]:
@@ -127,68 +115,9 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[nn.Module, CheckpointInfo]
     path: the file, or a folder that holds exactly one. Raises CheckpointError saying what is wrong with it.
     """
     path = find_checkpoint(path)
-    weights, info = _read(path, weights=True)
+    weights, info = described.read(path, _STUDENT, CheckpointInfo.from_json, weights=True)
     try:
         student = info.build()
     except ValueError as error:
         raise CheckpointError(f'{path}: {error}: a newer ros_kd may know it') from None
-    _compare(path, student.state_dict(), {name: tuple(w.shape) for name, w in weights.items()})
-    student.load_state_dict(weights)
-    return student.eval(), info
-
-
-def find_checkpoint(path: str | os.PathLike) -> Path:
-    """Return the checkpoint file at `path` or the only one in that folder. Raises CheckpointError."""
-    path = Path(path).expanduser()
-    if path.is_dir():
-        files = sorted(path.glob(f'*{SUFFIX}'))
-        if len(files) != 1:
-            found = ', '.join(file.name for file in files) or 'none'
-            raise CheckpointError(f'{path}: expected one {SUFFIX} file in this folder, found {found}: name the file')
-        path = files[0]
-    if not path.is_file():
-        raise CheckpointError(f'{path}: no such checkpoint')
-    return path
-
-
-def _read(path: Path, weights: bool) -> tuple[dict[str, Tensor], CheckpointInfo]:
-    _refuse_pickle(path)
-    try:
-        with safe_open(path, 'pt') as file:
-            text = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if weights and text else {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'{path}: not a readable safetensors file ({error}): copy or export it again') from None
-    if text is None:
-        raise CheckpointError(f'{path}: a safetensors file of another program, without the description of a ros_kd '
-                              'student in its header: export it with `python -m training export`')
-    try:
-        version = int(json.loads(text)['format_version'])
-        if version > FORMAT_VERSION:
-            raise CheckpointError(f'{path}: written in format {version} by a newer ros_kd; this one reads up to '
-                                  f'{FORMAT_VERSION}: update ros_kd')
-        return tensors, CheckpointInfo.from_json(text)
-    except CheckpointError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f'{path}: its description is broken ({type(error).__name__}: {error}): '
-                              'export it again') from None
-
-
-def _refuse_pickle(path: Path) -> None:
-    with path.open('rb') as file:
-        start = file.read(9)
-    # A safetensors file may start with 0x80 too: its first 8 bytes are the length of the header, which starts with {.
-    pickled = start[:1] == b'\x80' and start[8:] != b'{'
-    if path.suffix in ('.pth', '.pt', '.ckpt', '.pkl', '.bin') or start[:4] == b'PK\x03\x04' or pickled:
-        raise CheckpointError(f'{path}: this is a PyTorch pickle; export it with `python -m training export`')
-
-
-def _compare(path: Path, expected: dict[str, Tensor], found: dict[str, tuple[int, ...]]) -> None:
-    wrong = [f'"{name}" is missing' for name in expected if name not in found]
-    wrong += [f'"{name}" is unknown' for name in found if name not in expected]
-    wrong += [f'"{name}" is {list(found[name])}, expected {list(tensor.shape)}'
-              for name, tensor in expected.items() if name in found and found[name] != tuple(tensor.shape)]
-    if wrong:
-        more = f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''
-        raise CheckpointError(f'{path}: weights and description do not belong together: {"; ".join(wrong[:3])}{more}')
+    return described.load(path, student, weights), info

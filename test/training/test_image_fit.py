@@ -157,7 +157,7 @@ def test_a_file_gives_the_same_network_and_description(network_file):
 def test_files_that_are_no_image_network_are_refused(network_file, tmp_path):
     other = tmp_path / 'other.safetensors'
     save_file({'weight': torch.zeros(1)}, other)
-    with pytest.raises(CheckpointError, match='no image network is described'):
+    with pytest.raises(CheckpointError, match='no image network of ros_kd is described'):
         load_image_network(other)
     other.write_bytes(b'PK\x03\x04 a pickle')
     with pytest.raises(CheckpointError, match='not a readable safetensors file'):

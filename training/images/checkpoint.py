@@ -10,17 +10,15 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
 from ros_kd.label_sets import read_taxonomy
-from ros_kd.students.checkpoint import SUFFIX, CheckpointError, Score, find_checkpoint
+from ros_kd.students import described
+from ros_kd.students.checkpoint import Score, find_checkpoint
 from ros_kd.taxonomy import Taxonomy
 from training.images.backbone import ResNet, ResNetSpec
 from training.images.network import ImageNetwork
 
 FORMAT_VERSION = 1
-_KEY = 'ros_kd_images'
+_NETWORK = described.Kind('ros_kd_images', FORMAT_VERSION, 'image network', 'python -m training fit-images')
 
 
 @dataclass(frozen=True)
@@ -68,22 +66,14 @@ def save_image_network(path: str | os.PathLike, network: ImageNetwork, info: Net
 
     Raises CheckpointError if the suffix is not .safetensors or the network is not of the kind that `info` describes.
     """
-    path = Path(path)
-    if path.suffix != SUFFIX:
-        raise CheckpointError(f'{path}: an image network is one file that ends in "{SUFFIX}"')
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    _load(path, NetworkInfo.from_json(info.to_json()), weights)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.part')
-    save_file(weights, partial, {_KEY: info.to_json()})
-    partial.chmod(0o644)  # safetensors writes files that only their owner may read
-    os.replace(partial, path)
-    return path
+    path = described.checked(path)
+    described.compare(path, NetworkInfo.from_json(info.to_json()).build(), network.state_dict())
+    return described.write(path, network, _NETWORK, info.to_json())
 
 
 def read_network_info(path: str | os.PathLike) -> NetworkInfo:
     """Return what the file says about its network without reading the weights. Raises CheckpointError."""
-    return _read(find_checkpoint(path), weights=False)[1]
+    return described.read(find_checkpoint(path), _NETWORK, NetworkInfo.from_json, weights=False)[1]
 
 
 def load_image_network(path: str | os.PathLike) -> tuple[ImageNetwork, NetworkInfo]:
@@ -92,39 +82,5 @@ def load_image_network(path: str | os.PathLike) -> tuple[ImageNetwork, NetworkIn
     path: the file, or a folder that holds exactly one. Raises CheckpointError saying what is wrong with it.
     """
     path = find_checkpoint(path)
-    weights, info = _read(path, weights=True)
-    return _load(path, info, weights), info
-
-
-def _load(path: Path, info: NetworkInfo, weights: dict) -> ImageNetwork:
-    network = info.build()
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(f'{path}: weights and description do not belong together: '
-                              f'{" ".join(str(error).split())[:300]}') from None
-    return network.eval()
-
-
-def _read(path: Path, weights: bool) -> tuple[dict, NetworkInfo]:
-    try:
-        with safe_open(path, 'pt') as file:
-            text = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if weights and text else {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'{path}: not a readable safetensors file ({error}): expected an image network, as '
-                              '`python -m training fit-images` writes it') from None
-    if text is None:
-        raise CheckpointError(f'{path}: no image network is described in its header: expected a file that `python -m '
-                              'training fit-images` wrote (not a student, nor one of another program)')
-    try:
-        version = int(json.loads(text)['format_version'])
-        if version > FORMAT_VERSION:
-            raise CheckpointError(f'{path}: written in format {version} by a newer ros_kd; this one reads up to '
-                                  f'{FORMAT_VERSION}: update ros_kd')
-        return tensors, NetworkInfo.from_json(text)
-    except CheckpointError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f'{path}: its description is broken ({type(error).__name__}: {error}): train or export '
-                              'it again') from None
+    weights, info = described.read(path, _NETWORK, NetworkInfo.from_json, weights=True)
+    return described.load(path, info.build(), weights), info
