@@ -160,7 +160,7 @@ def test_files_that_are_no_image_network_are_refused(network_file, tmp_path):
     with pytest.raises(CheckpointError, match='no image network of ros_kd is described'):
         load_image_network(other)
     other.write_bytes(b'PK\x03\x04 a pickle')
-    with pytest.raises(CheckpointError, match='not a readable safetensors file'):
+    with pytest.raises(CheckpointError, match='PyTorch pickle; export it with `python -m training fit-images`'):
         load_image_network(other)
     with pytest.raises(CheckpointError, match='do not belong together'):
         save_image_network(other, ImageNetwork(ResNet(TINY), 4, 13), _info())
