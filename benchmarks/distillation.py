@@ -63,7 +63,7 @@ def prepare() -> None:
 
 def train_teacher() -> None:
     """Train the image network, going on where it was stopped."""
-    from training.image_fit import run
+    from training.running.image_fit import run
 
     folder = OUT / 'teacher'
     begun = ['--ckpt_path', 'last'] if (folder / 'checkpoints' / 'last.ckpt').is_file() else []

@@ -28,9 +28,9 @@ from ros_kd.label_sets import get_taxonomy
 from ros_kd.scores import Confusion
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.evidence import Moments
-from training.projected import ClassTargets, Projecting
-from training.subsets import NEAR, places
-from training.targets import truth
+from training.frames.projected import ClassTargets, Projecting
+from training.frames.targets import truth
+from training.scores.subsets import NEAR, places
 from training.teachers import Teacher
 from training.teachers.files import LabelFiles
 from training.teachers.frame_labels import FrameLabels

@@ -80,27 +80,27 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(command: str, arguments: list[str]) -> int:
     keep_freed_memory()
     if command in ('fit', 'validate'):
-        from training.cli import run
+        from training.running.cli import run
         return run([command, *arguments])
     if command == 'fit-images':
-        from training.image_fit import run as fit_images
+        from training.running.image_fit import run as fit_images
         return fit_images(arguments)
     if command == 'doctor':
         from training.doctor import main as doctor
         return doctor(arguments)
     if command == 'cache':
-        from training.precompute import main as cache
+        from training.frames.precompute import main as cache
         return cache(arguments)
     if command == 'evaluate':
-        from training.evaluate import main as evaluate
+        from training.scores.evaluate import main as evaluate
         return evaluate(arguments)
     if command == 'features':
-        from training.feature_pictures import main as features
+        from training.scores.feature_pictures import main as features
         return features(arguments)
     if command == 'grid':
         from training.grid.command import main as grid
         return grid(arguments)
-    from training.export import main as export
+    from training.running.export import main as export
     return export(arguments)
 
 

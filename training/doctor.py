@@ -19,10 +19,10 @@ from training.checks import BROKEN, Check, Grade, Part, text_of
 from training.checks.costs import check_keeping, check_step
 from training.checks.rig import check_data, check_inputs, check_poses, check_rig
 from training.checks.teaching import Answers, check_coverage, check_labels, check_targets, check_teacher
-from training.data import Frames, under
-from training.labelled import frame_name
-from training.recipe import Recipe, read_recipe
-from training.targets import Makers
+from training.frames.data import Frames, under
+from training.frames.labelled import frame_name
+from training.frames.targets import Makers
+from training.running.recipe import Recipe, read_recipe
 
 _HELP = """usage: python -m training doctor --config RECIPE [--data.root DIR] [--frames N]
 

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from training.batches import Batch
+from training.frames.batches import Batch
 from training.methods import Answer
 from training.methods.soft_labels import SoftLabels
 

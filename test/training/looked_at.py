@@ -16,13 +16,13 @@ from ros_kd.frames import PairedFrame
 from ros_kd.images import RawPixels
 from ros_kd.students.inputs import InputSpec
 from ros_kd.students.presets import StudentSpec
-from training.augmentation import Sample
-from training.batches import Batch
+from training.frames.augmentation import Sample
+from training.frames.batches import Batch
+from training.frames.targets import Knowledge, Targets
 from training.images.backbone import ResNetSpec
 from training.images.branch import ImageBranch
 from training.images.looking import Looking, look_all
 from training.methods import Method
-from training.targets import Knowledge, Targets
 from training.teachers import Teacher
 from training.teachers.frame_labels import FrameLabels
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ros_kd.students.presets import PRESETS, StudentSpec
-from training.arguments import with_whole_student
-from training.recipe import read_recipe
+from training.running.arguments import with_whole_student
+from training.running.recipe import read_recipe
 
 ACCURATE = replace(PRESETS['accurate'], width=0.25)  # small enough to be built
 

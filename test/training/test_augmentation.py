@@ -12,9 +12,9 @@ from streets import street
 
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.projection import project
-from training.augmentation import Augmentation, Sample, collage, cut, join
-from training.projected import ClassTargets, Projecting
-from training.targets import Knowledge, LabelTargets
+from training.frames.augmentation import Augmentation, Sample, collage, cut, join
+from training.frames.projected import ClassTargets, Projecting
+from training.frames.targets import Knowledge, LabelTargets
 from training.teachers.frame_labels import FrameLabels
 
 STREET = get_taxonomy('street-12')
@@ -83,7 +83,8 @@ def test_four_forward_views_make_a_scan_that_is_labelled_all_around():
 def test_a_cut_sector_faces_forward():
     sample = _sample()
     behind = replace(sample.known.labels, index=np.nonzero(sample.frame.points[:, 0] < -8)[0])
-    behind = replace(behind, values=sample.known.labels.values[behind.index], weight=sample.known.labels.weight[behind.index])
+    labels = sample.known.labels
+    behind = replace(behind, values=labels.values[behind.index], weight=labels.weight[behind.index])
     part = cut(Sample(sample.frame, Knowledge(behind)), 60)
     assert np.abs(np.degrees(np.arctan2(*part.frame.points[:, 1::-1].T))).max() <= 30.01
 

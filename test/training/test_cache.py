@@ -24,9 +24,9 @@ from streets import RECIPE, street, write_drive
 from ros_kd.datasets.files import FrameList
 from ros_kd.extrinsics import Trajectory
 from training.__main__ import main
-from training.cache import CacheError, TargetCache
-from training.prepared import PreparedFrames
-from training.targets import Makers, Targets
+from training.frames.cache import CacheError, TargetCache
+from training.frames.prepared import PreparedFrames
+from training.frames.targets import Makers, Targets
 
 
 def _targets(seed: int, count: int = 50, group: bool = False) -> Targets:
@@ -152,8 +152,8 @@ FILL = '''
 import sys
 from pathlib import Path
 import numpy as np
-from training.cache import TargetCache
-from training.targets import Targets
+from training.frames.cache import TargetCache
+from training.frames.targets import Targets
 cache = TargetCache(Path(sys.argv[1]))
 for number in range(10 ** 9):
     values = np.full((900, 5), number % 7, np.float16)

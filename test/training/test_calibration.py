@@ -13,7 +13,7 @@ from ros_kd.label_sets import TAXONOMIES
 from ros_kd.students.checkpoint import CheckpointInfo
 from ros_kd.students.inputs import InputSpec
 from ros_kd.taxonomy import Taxonomy
-from training.calibration import PER_FRAME, TemperatureFit, calibrate
+from training.scores.calibration import PER_FRAME, TemperatureFit, calibrate
 
 THREE = Taxonomy('three', ('a', None, 'b', 'c'), ((0, 0, 0),) * 4)
 USED = [0, 2, 3]

@@ -23,16 +23,16 @@ from ros_kd.students.inputs import InputSpec
 from ros_kd.students.predictor import Predictor
 from ros_kd.students.presets import StudentSpec
 from training.__main__ import main
-from training.augmentation import Sample
-from training.batches import Batch
+from training.frames.augmentation import Sample
+from training.frames.batches import Batch
+from training.frames.projected import FeatureTargets
+from training.frames.superpixels import Superpixels, at_pixels, superpixels
+from training.frames.targets import Knowledge, Targets
 from training.losses.contrast import retrieval
 from training.methods.contrastive import Contrast, Contrastive
 from training.methods.linear_probe import LinearProbe
 from training.methods.ppkt import PPKT
 from training.methods.udakd import UDAKD
-from training.projected import FeatureTargets
-from training.superpixels import Superpixels, at_pixels, superpixels
-from training.targets import Knowledge, Targets
 from training.teachers.files import FeatureFiles, LabelFiles
 
 WIDTH = 12

@@ -18,7 +18,7 @@ from torch import nn
 
 from ros_kd.students import build_student
 from training.__main__ import main
-from training.loading import EachOnce, EpochOrder, ResumableLoader
+from training.frames.loading import EachOnce, EpochOrder, ResumableLoader
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,15 +14,15 @@ from streets import RECIPE, TO_OPTICAL, street, write_drive
 from ros_kd.students.inputs import InputSpec
 from ros_kd.students.presets import StudentSpec
 from training.__main__ import main
-from training.augmentation import Augmentation
 from training.checks import Check, Grade, Part, costs
 from training.checks.rig import check_inputs
 from training.checks.teaching import Answers
-from training.data import Frames
 from training.doctor import examine
-from training.labelled import LabelSplit
+from training.frames.augmentation import Augmentation
+from training.frames.data import Frames
+from training.frames.labelled import LabelSplit
 from training.methods.soft_labels import SoftLabels
-from training.recipe import read_recipe
+from training.running.recipe import read_recipe
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from ros_kd.label_sets import get_taxonomy
 from ros_kd.students.checkpoint import CheckpointInfo, save_checkpoint
 from ros_kd.students.inputs import InputSpec
 from training.__main__ import main
-from training.evaluate import Evaluation, Report, show
-from training.labellers import Constant, ProjectedTeacher, Student, answers
+from training.scores.evaluate import Evaluation, Report, show
+from training.scores.labellers import Constant, ProjectedTeacher, Student, answers
 from training.teachers.frame_labels import FrameLabels
 
 TAXONOMY = get_taxonomy('street-12')

@@ -20,9 +20,9 @@ from ros_kd.projection import OcclusionFilter
 from training.evidence import DepthTest, Evidence, Memory, Moments, gather, sight
 from training.evidence.depths import Surroundings, Window
 from training.evidence.moments import Moment
-from training.projected import ClassTargets, movable
-from training.subsets import places
-from training.targets import truth
+from training.frames.projected import ClassTargets, movable
+from training.frames.targets import truth
+from training.scores.subsets import places
 from training.teachers.files import LabelFiles
 from training.teachers.frame_labels import FrameLabels
 

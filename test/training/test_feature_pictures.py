@@ -18,7 +18,7 @@ from ros_kd.students.checkpoint import CheckpointInfo, save_checkpoint
 from ros_kd.students.inputs import InputSpec
 from ros_kd.students.predictor import Predictor
 from training.__main__ import main
-from training.feature_pictures import FeatureExtractor, FrameFeatures, Principal, draw_frame, embedded, sampled
+from training.scores.feature_pictures import FeatureExtractor, FrameFeatures, Principal, draw_frame, embedded, sampled
 
 STREET = get_taxonomy('street-12')
 

@@ -20,13 +20,13 @@ from ros_kd.students.checkpoint import read_info
 from ros_kd.students.predictor import Predictor
 from ros_kd.students.presets import PRESETS, StudentSpec
 from training.__main__ import main
-from training.cli import without_folders
-from training.batches import Batch, PointTargets
-from training.data import under
+from training.frames.batches import Batch, PointTargets
+from training.frames.data import under
+from training.frames.prepared import PreparedFrames
+from training.frames.targets import Makers, Targets
 from training.losses.lovasz import lovasz_softmax
 from training.methods.soft_labels import SoftLabels, balance, soft_cross_entropy
-from training.prepared import PreparedFrames
-from training.targets import Makers, Targets
+from training.running.cli import without_folders
 
 ROOT = Path(__file__).parents[2]
 
@@ -155,7 +155,8 @@ def test_missing_packages_are_named_with_the_command_that_installs_them():
 
 
 def test_training_imports_no_ros():
-    code = ('import sys, training.cli, training.evaluate, training.methods.supervised, training.teachers.huggingface\n'
+    code = ('import sys, training.running.cli, training.scores.evaluate, training.methods.supervised\n'
+            'import training.teachers.huggingface\n'
             'print([m for m in sys.modules if m.split(".")[0] in ("rclpy", "sensor_msgs", "rosidl_runtime_py")])')
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == '[]'

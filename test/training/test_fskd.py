@@ -23,13 +23,13 @@ from ros_kd.students.inputs import InputSpec
 from ros_kd.students.predictor import Predictor
 from ros_kd.students.presets import StudentSpec
 from training.__main__ import main
-from training.augmentation import Sample
-from training.batches import Batch
+from training.frames.augmentation import Sample
+from training.frames.batches import Batch
+from training.frames.projected import Projecting
+from training.frames.targets import Knowledge
 from training.losses.lovasz import lovasz_softmax
 from training.methods.fskd import FSKD, Terms
 from training.methods.supervised import Supervised
-from training.projected import Projecting
-from training.targets import Knowledge
 from training.teachers import FeatureTeacher
 from training.teachers.classifier import Classifier
 from training.teachers.files import LabelFiles

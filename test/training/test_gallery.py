@@ -16,7 +16,7 @@ from ros_kd.frames import PairedFrame
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.scores import Confusion
 from training.__main__ import main
-from training.gallery import Gallery, draw_confusion
+from training.scores.gallery import Gallery, draw_confusion
 
 STREET = get_taxonomy('street-12')
 ROAD, BUILDING, VEGETATION = (STREET.names.index(name) for name in ('road', 'building', 'vegetation'))

@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from streets import RECIPE, write_drive
 
 from training.__main__ import main
-from training.evaluate import SubsetScore
 from training.grid.plan import GridError, Table, grid_of, read_grid
 from training.grid.report import overview, rewrite
 from training.grid.results import Result, Results, reachable_mean
 from training.grid.runner import run_grid
 from training.grid.runs import Interrupted, TrainStage, Workshop
 from training.grid.tables import draw, markdown, statistics
+from training.scores.evaluate import SubsetScore
 
 BASE = yaml.safe_load(RECIPE) | {'trainer': {'accelerator': 'cpu', 'enable_model_summary': False, 'max_epochs': 1}}
 SCORING = {'datasets': ['semantickitti:.?sequences=00'], 'taxonomy': 'street-12'}

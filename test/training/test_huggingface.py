@@ -13,7 +13,7 @@ from streets import street
 
 from ros_kd.images import RawPixels
 from ros_kd.label_sets import get_taxonomy
-from training.sampling import Grid, bilinear
+from training.frames.sampling import Grid, bilinear
 from training.teachers import NO_CLASSES
 from training.teachers.backbone import Backbone
 from training.teachers.huggingface import HuggingFace, class_ids

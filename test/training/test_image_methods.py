@@ -23,7 +23,7 @@ from training.methods.pseudo_labels import PseudoLabels
 from training.methods.supervised import Supervised
 from training.methods.two_d_pass import TwoDPASS
 from training.methods.xmuda import XMUDA
-from training.run_labeller import run_labeller
+from training.scores.run_labeller import run_labeller
 from training.teachers.frame_labels import FrameLabels
 
 WITH_IMAGES = {XMUDA: {'image': TINY, 'looking': LOOKING}, MultiBranch: {'image': TINY, 'looking': LOOKING}}

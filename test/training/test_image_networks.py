@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from training.frames.sampling import Grid, bilinear
 from training.images.backbone import RESNETS, ResNet, ResNetSpec, load_resnet
 from training.images.network import ImageNetwork, as_input, sample
-from training.sampling import Grid, bilinear
 
 transformers = pytest.importorskip('transformers')
 TINY = ResNetSpec((1, 1, 1, 1), (4, 8, 8, 16), stem=4)

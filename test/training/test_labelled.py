@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.labelled import LabelSplit, order
+from training.frames.labelled import LabelSplit, order
 
 NAMES = [f'kitti:drive {i}' for i in range(20)]
 

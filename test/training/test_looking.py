@@ -14,8 +14,8 @@ from streets import street
 from ros_kd.frames import PairedFrame
 from ros_kd.images import RawPixels
 from ros_kd.projection import project
+from training.frames.sampling import bilinear
 from training.images.looking import DEVIATION, MEAN, ImageBatch, Look, Looking, look, look_all
-from training.sampling import bilinear
 
 PLAIN = Looking((60, 80), cameras=0, jitter=0, flip=False)
 

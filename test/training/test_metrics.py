@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ros_kd.scores import Confusion
-from training.metrics import Calibration, frequency_weighted_iou
+from training.scores.metrics import Calibration, frequency_weighted_iou
 
 
 def _confusion(truth: list[int], predicted: list[int], classes: int = 3) -> Confusion:

@@ -13,10 +13,10 @@ from streets import street
 
 from ros_kd.images import RawPixels
 from ros_kd.label_sets import get_taxonomy
+from training.frames.projected import ClassTargets, Projecting
+from training.frames.targets import reachable
 from training.images.backbone import ResNetSpec
 from training.images.checkpoint import NetworkInfo, save_image_network
-from training.projected import ClassTargets, Projecting
-from training.targets import reachable
 from training.teachers import Teacher, known_part
 from training.teachers.frame_labels import FrameLabels
 from training.teachers.multi import MultiTeacher

@@ -7,9 +7,9 @@ from __future__ import annotations
 from drives import STREET, WALL, drive_frame, pose
 
 from ros_kd.frames import PairedFrame
-from training.prepared import PreparedFrames
-from training.projected import ClassTargets
-from training.targets import Makers
+from training.frames.prepared import PreparedFrames
+from training.frames.projected import ClassTargets
+from training.frames.targets import Makers
 from training.teachers.frame_labels import FrameLabels
 
 

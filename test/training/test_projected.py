@@ -13,9 +13,9 @@ from ros_kd.frames import CameraView, PairedFrame
 from ros_kd.images import RawPixels
 from ros_kd.projection import OcclusionFilter
 from training.evidence import DepthTest, Moments
-from training.projected import ClassTargets, FeatureTargets, Projecting
-from training.sampling import bilinear_votes
-from training.superpixels import Superpixels
+from training.frames.projected import ClassTargets, FeatureTargets, Projecting
+from training.frames.sampling import bilinear_votes
+from training.frames.superpixels import Superpixels
 from training.teachers import NO_CLASSES, FeatureTeacher
 from training.teachers.classifier import Classifier
 from training.teachers.frame_labels import FrameLabels

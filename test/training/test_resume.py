@@ -16,7 +16,7 @@ from streets import RECIPE, write_drive
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training.__main__ import main
-from training.saving import WholeFiles
+from training.running.saving import WholeFiles
 
 ROOT = Path(__file__).parents[2]
 SUPERVISED = ['--model.class_path', 'training.methods.supervised.Supervised', '--data.teacher', 'null']

@@ -12,9 +12,9 @@ from streets import TO_OPTICAL, street, write_drive
 
 from ros_kd import extrinsics
 from ros_kd.extrinsics import Trajectory
-from training.data import Frames
-from training.rig_errors import RigErrors, disturb, median_pixel_error, offset, pixel_error
-from training.targets import Makers
+from training.frames.data import Frames
+from training.frames.rig_errors import RigErrors, disturb, median_pixel_error, offset, pixel_error
+from training.frames.targets import Makers
 
 SPEED, LATE = 10.0, 50_000_000  # m/s along x; ns from scan to image
 

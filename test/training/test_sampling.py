@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.sampling import Grid, bilinear, bilinear_votes
+from training.frames.sampling import Grid, bilinear, bilinear_votes
 
 
 def test_a_pixels_own_value_is_returned_at_its_centre():

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.superpixels import PIXELS, at_pixels, superpixels
+from training.frames.superpixels import PIXELS, at_pixels, superpixels
 
 
 def _tiles(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

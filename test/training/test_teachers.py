@@ -17,8 +17,8 @@ from ros_kd.images import ImageFile, RawPixels
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.projection import project
 from ros_kd.scores import Confusion
-from training.projected import ClassTargets, Projecting
-from training.targets import LabelTargets, fold, truth
+from training.frames.projected import ClassTargets, Projecting
+from training.frames.targets import LabelTargets, fold, truth
 from training.teachers.files import FeatureFiles, LabelFiles
 from training.teachers.frame_labels import FrameLabels
 

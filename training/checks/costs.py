@@ -18,7 +18,7 @@ import torch
 from ros_kd.frames import Scan
 from training.checks import Check, Grade, Part, size
 from training.checks.teaching import Answers
-from training.data import Frames
+from training.frames.data import Frames
 from training.methods import Method
 
 _SAMPLE = 10_000  # voxels that a step is measured with

@@ -14,8 +14,8 @@ import numpy as np
 from ros_kd.projection import project
 from ros_kd.taxonomy import Taxonomy
 from training.checks import BROKEN, Check, Grade, Part, percent, text_of
+from training.frames.targets import Makers, TargetMaker, class_mass, reachable, truth
 from training.methods import Method
-from training.targets import Makers, TargetMaker, class_mass, reachable, truth
 from training.teachers import FeatureTeacher, Teacher
 
 _UNSURE = 0.5  # mean probability of the likeliest class

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Iterable, Mapping
 
-from training.evaluate import Report, SubsetScore
+from training.scores.evaluate import Report, SubsetScore
 
 MIOU, REACHABLE, ACCURACY, PIXELS, SECONDS = 'mIoU', 'reachable mIoU', 'accuracy', 'pixel error', 'seconds'
 

@@ -19,15 +19,15 @@ import torch
 import yaml
 
 from ros_kd.datasets import open_dataset
-from training import cli
-from training.data import under
-from training.export import STUDENT
+from training.frames.data import under
+from training.frames.rig_errors import RigErrors, median_pixel_error
 from training.grid.plan import Recipe, Run, Scoring, Stage, filled
 from training.grid.results import Result, result_of
 from training.grid.scoring import score
-from training.labellers import Labeller, Student
-from training.rig_errors import RigErrors, median_pixel_error
-from training.run_labeller import run_labeller
+from training.running import cli
+from training.running.export import STUDENT
+from training.scores.labellers import Labeller, Student
+from training.scores.run_labeller import run_labeller
 
 _DONE = 'done.json'
 ROOT = '{root}'  # in recipes: the folder that paths of data start at

@@ -11,10 +11,10 @@ from pathlib import Path
 from ros_kd.datasets import open_dataset
 from ros_kd.frames import PairedFrame
 from ros_kd.label_sets import get_taxonomy
-from training.data import under
-from training.evaluate import Evaluation, Report
+from training.frames.data import under
 from training.grid.plan import Scoring
-from training.labellers import Labeller, translate
+from training.scores.evaluate import Evaluation, Report
+from training.scores.labellers import Labeller, translate
 
 
 @lru_cache(maxsize=64)

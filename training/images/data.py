@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.data import under
+from training.frames.data import under
+from training.frames.loading import EachOnce, EpochOrder, ResumableLoader, training_seed
 from training.images.augmentation import ImageAugmentation, cut
 from training.images.datasets import LabelledImage, LabelledImages, lookup, open_images
 from training.images.network import as_input
-from training.loading import EachOnce, EpochOrder, ResumableLoader, training_seed
 
 _COUNTED = 256  # images that class frequencies are counted over
 

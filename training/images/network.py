@@ -67,7 +67,7 @@ def sample(maps: Tensor, image: Tensor, uv: Tensor, size: tuple[int, int]) -> Te
     """Return [M, C]: maps [I, C, h, w], bilinear at pixels; beyond the border, the border's value.
 
     image: int64 [M], which map. uv: float32 [M, 2], pixels of an image of `size` (height, width), centres at whole
-    numbers; the map covers the image from edge to edge (training.sampling.Grid.covering). Gradients reach maps and uv.
+    numbers; the map covers the image from edge to edge (training.frames.sampling.Grid.covering). Gradients reach maps and uv.
     """
     count, channels, height, width = maps.shape
     uv = uv.to(torch.promote_types(maps.dtype, torch.float32))  # half precision cannot tell pixels beyond 2048 apart

@@ -20,11 +20,11 @@ from ros_kd.sparse import SparseTensor
 from ros_kd.students.presets import StudentSpec
 from ros_kd.students.voxels import VoxelBatch
 from ros_kd.taxonomy import IGNORE
-from training.batches import Batch, PointTargets
-from training.calibration import TemperatureFit
+from training.frames.batches import Batch, PointTargets
+from training.frames.targets import Makers, truth
 from training.images.looking import Looking
-from training.starting import starting_student
-from training.targets import Makers, truth
+from training.running.starting import starting_student
+from training.scores.calibration import TemperatureFit
 from training.teachers import Teacher
 
 

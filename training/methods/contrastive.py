@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from ros_kd.students.adapters import Adapter, AdapterSpec
 from ros_kd.students.presets import StudentSpec
-from training.batches import Batch
+from training.frames.batches import Batch
+from training.frames.projected import FeatureTargets, Projecting
+from training.frames.superpixels import Superpixels
+from training.frames.targets import Makers
 from training.losses.contrast import Pairs, draw, draw_apart, info_nce, pooled, retrieval
 from training.methods import Answer, Method, Optimisation
-from training.projected import FeatureTargets, Projecting
-from training.superpixels import Superpixels
-from training.targets import Makers
 from training.teachers import FeatureTeacher, Teacher
 
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
-from training.batches import Batch, PointTargets
+from training.frames.batches import Batch, PointTargets
+from training.frames.projected import ClassTargets, Projecting
+from training.frames.targets import LabelTargets, Makers
 from training.images.branch import ImageBranch
 from training.images.looking import Looking
 from training.methods import Answer, Optimisation
 from training.methods.supervised import Supervised
 from training.methods.two_d_pass import TwoDPASS
-from training.projected import ClassTargets, Projecting
-from training.targets import LabelTargets, Makers
 from training.teachers import Teacher
 
 

@@ -16,14 +16,14 @@ from ros_kd.students.adapted import AdaptedStudent
 from ros_kd.students.adapters import AdapterSpec
 from ros_kd.students.presets import StudentSpec
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.batches import Batch
+from training.frames.batches import Batch
+from training.frames.projected import ClassTargets, FeatureTargets, Projecting
+from training.frames.targets import LabelTargets, Makers, fold, reachable
 from training.losses.divergence import balance, kl_divergence, soft_cross_entropy
 from training.losses.features import cosine_distance, squared_distance
 from training.losses.lovasz import lovasz_softmax
 from training.losses.segmentation import Labelled
 from training.methods import Answer, Method, Optimisation
-from training.projected import ClassTargets, FeatureTargets, Projecting
-from training.targets import LabelTargets, Makers, fold, reachable
 from training.teachers import FeatureTeacher, Teacher
 
 DISTANCES = {'cosine': cosine_distance, 'squared': squared_distance}

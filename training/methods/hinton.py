@@ -9,12 +9,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
-from training.batches import Batch
+from training.frames.batches import Batch
+from training.frames.projected import ClassTargets, Projecting
+from training.frames.targets import LabelTargets, Makers
 from training.losses.divergence import kl_divergence
 from training.methods import Answer, Optimisation
 from training.methods.supervised import Supervised
-from training.projected import ClassTargets, Projecting
-from training.targets import LabelTargets, Makers
 from training.teachers import Teacher
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
-from training.batches import Batch
+from training.frames.batches import Batch
 from training.fusion import classifier
 from training.images.branch import ImageBranch
 from training.images.looking import Looking

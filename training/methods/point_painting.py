@@ -14,11 +14,11 @@ from ros_kd.frames import PairedFrame
 from ros_kd.students import build_student
 from ros_kd.students.presets import StudentSpec, student_spec
 from ros_kd.students.voxels import VoxelBatch
-from training.batches import Batch, PointTargets
+from training.frames.batches import Batch, PointTargets
+from training.frames.projected import ClassTargets, Projecting
+from training.frames.targets import LabelTargets, Makers, TargetMaker, Targets
 from training.methods import Optimisation
 from training.methods.supervised import Supervised
-from training.projected import ClassTargets, Projecting
-from training.targets import LabelTargets, Makers, TargetMaker, Targets
 from training.teachers import Teacher
 
 

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from ros_kd.students.presets import StudentSpec
+from training.frames.projected import ClassTargets, Projecting
+from training.frames.targets import Makers, reachable
 from training.methods import Optimisation
 from training.methods.supervised import Supervised
-from training.projected import ClassTargets, Projecting
-from training.targets import Makers, reachable
 from training.teachers import Teacher
 
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
-from training.batches import Batch
+from training.frames.batches import Batch
+from training.frames.projected import ClassTargets, Projecting
+from training.frames.targets import Makers, reachable
 from training.losses.divergence import balance, soft_cross_entropy
 from training.losses.lovasz import lovasz_softmax
 from training.losses.segmentation import Labelled
 from training.methods import Answer, Method, Optimisation
-from training.projected import ClassTargets, Projecting
-from training.targets import Makers, reachable
 from training.teachers import Teacher
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
-from training.batches import Batch, PointTargets
+from training.frames.batches import Batch, PointTargets
+from training.frames.targets import LabelTargets, Makers
 from training.losses.segmentation import Labelled, SegmentationLoss
 from training.methods import Answer, Method, Optimisation
-from training.targets import LabelTargets, Makers
 from training.teachers import Teacher
 
 

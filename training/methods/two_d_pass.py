@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ros_kd.sparse import SparseTensor
 from ros_kd.students.cells import cells
 from ros_kd.students.presets import StudentSpec
-from training.batches import Batch
+from training.frames.batches import Batch
 from training.fusion import FusionScale, ImageOnly, ReleasedScale, ScaleAnswer, WithoutLearner, classifier, majority
 from training.images.branch import ImageBranch
 from training.images.looking import Looking

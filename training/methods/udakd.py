@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from ros_kd.students.adapters import AdapterSpec
 from ros_kd.students.presets import StudentSpec
+from training.frames.projected import Projecting
 from training.methods import Optimisation
 from training.methods.contrastive import Contrast, Contrastive
-from training.projected import Projecting
 
 
 class UDAKD(Contrastive):

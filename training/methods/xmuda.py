@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ros_kd.students.presets import StudentSpec
-from training.batches import Batch
+from training.frames.batches import Batch
 from training.images.branch import ImageBranch
 from training.images.looking import Looking
 from training.losses.divergence import kl_divergence

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ros_kd.frames import CameraView
-from training.sampling import Grid, bilinear
+from training.frames.sampling import Grid, bilinear
 from training.teachers import NO_CLASSES, FeatureTeacher
 from training.teachers.pretrained import RecentMaps, chosen_device, fingerprint, in_color, load, normalised
 

@@ -12,7 +12,7 @@ import numpy as np
 from ros_kd.frames import CameraView
 from ros_kd.images import ImageFile
 from ros_kd.label_sets import get_taxonomy
-from training.sampling import Grid, bilinear, bilinear_votes
+from training.frames.sampling import Grid, bilinear, bilinear_votes
 from training.teachers import FeatureTeacher, Teacher
 from training.teachers.classifier import Classifier
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ros_kd.frames import CameraView
 from ros_kd.label_sets import get_taxonomy
-from training.sampling import bilinear_votes
+from training.frames.sampling import bilinear_votes
 from training.teachers import Teacher
 
 

@@ -14,7 +14,7 @@ import torch
 from ros_kd.frames import CameraView
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.sampling import Grid, bilinear
+from training.frames.sampling import Grid, bilinear
 from training.teachers import FeatureTeacher, known_part
 from training.teachers.classifier import Classifier
 from training.teachers.pretrained import ImageInput, RecentMaps, chosen_device, fingerprint, load

@@ -15,9 +15,9 @@ import torch
 from ros_kd.frames import CameraView
 from ros_kd.students.checkpoint import find_checkpoint
 from ros_kd.taxonomy import Taxonomy
+from training.frames.sampling import Grid, bilinear
 from training.images.checkpoint import NetworkInfo, load_image_network
 from training.images.network import ImageNetwork, as_input
-from training.sampling import Grid, bilinear
 from training.teachers import FeatureTeacher, known_part
 from training.teachers.classifier import Classifier
 from training.teachers.pretrained import RecentMaps, chosen_device

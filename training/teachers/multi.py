@@ -17,7 +17,7 @@ import numpy as np
 from ros_kd.frames import CameraView
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.taxonomy import Taxonomy
-from training.targets import fold
+from training.frames.targets import fold
 from training.teachers import Teacher, known_part
 
 

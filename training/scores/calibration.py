@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ros_kd.datasets import open_dataset
 from ros_kd.students.checkpoint import CheckpointInfo
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.metrics import Calibration
-from training.targets import truth
+from training.frames.targets import truth
+from training.scores.metrics import Calibration
 
 COLDEST, HOTTEST = 0.05, 20.0
 PER_FRAME = 8192

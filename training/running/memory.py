@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from training.data import Frames
+from training.frames.data import Frames
 from training.methods import Method
 
 _SIGNS = ("can't allocate memory", 'out of memory', 'bad_alloc', 'ALLOC_FAILED', 'Cannot allocate memory')

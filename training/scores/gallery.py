@@ -17,8 +17,8 @@ import numpy as np
 from ros_kd.frames import PairedFrame
 from ros_kd.scores import Confusion
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.pictures import save_comparison
-from training.targets import truth
+from training.frames.targets import truth
+from training.scores.pictures import save_comparison
 
 
 @dataclass(frozen=True, order=True)

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 import numpy as np
 from torch.utils.data import DataLoader, DistributedSampler
 
-from training.labelled import order
+from training.frames.labelled import order
 
 
 def training_seed() -> int:

@@ -17,13 +17,13 @@ from torch import Tensor
 from ros_kd.frames import PairedFrame
 from ros_kd.students.nearest import nearest_logits
 from ros_kd.students.predictor import Prediction, Predictor
-from training.augmentation import Sample
-from training.batches import Batch
-from training.export import find_run_checkpoint, student_of
+from training.frames.augmentation import Sample
+from training.frames.batches import Batch
+from training.frames.targets import Knowledge, Targets
 from training.images.looking import look_all
-from training.labellers import Labeller
 from training.methods import Answer, Method
-from training.targets import Knowledge, Targets
+from training.running.export import find_run_checkpoint, student_of
+from training.scores.labellers import Labeller
 from training.teachers.recipe import teacher_of
 
 

@@ -22,10 +22,10 @@ from ros_kd.frames import PairedFrame
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.scores import Confusion
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.labellers import Constant, Labeller, ProjectedTeacher, Student, answers, translate
-from training.metrics import Calibration, frequency_weighted_iou
-from training.subsets import subsets
-from training.targets import reachable, truth
+from training.frames.targets import reachable, truth
+from training.scores.labellers import Constant, Labeller, ProjectedTeacher, Student, answers, translate
+from training.scores.metrics import Calibration, frequency_weighted_iou
+from training.scores.subsets import subsets
 
 PROTOCOL = ('mIoU: mean over the classes that have labelled points; reachable mIoU: over those of them that training '
             'could tell of. A labelled point without a prediction is an error. Points without a label are left out.')
@@ -128,7 +128,7 @@ def evaluate(labeller: Labeller, datasets: list[str], taxonomy: Taxonomy, augmen
     """
     evaluation, sources, gallery = Evaluation(taxonomy), set(), None
     if pictures is not None:
-        from training.gallery import Gallery
+        from training.scores.gallery import Gallery
         gallery = Gallery(pictures, taxonomy, worst)
     for specification in datasets:
         for frame in track(open_dataset(specification), f'Evaluating {specification}', transient=True):
@@ -195,7 +195,7 @@ def _labeller(chosen: argparse.Namespace, taxonomy: Taxonomy) -> Labeller:
     if chosen.checkpoint:
         return Student(chosen.checkpoint, chosen.tta, chosen.device)
     if chosen.run:
-        from training.run_labeller import run_labeller
+        from training.scores.run_labeller import run_labeller
         return run_labeller(chosen.run, chosen.root, chosen.tta, chosen.device)
     if chosen.constant:
         return Constant(chosen.constant, taxonomy)

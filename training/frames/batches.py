@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ros_kd.frames import PairedFrame
-from training.augmentation import Sample
+from training.frames.augmentation import Sample
+from training.frames.targets import Targets, join_targets
 from training.images.looking import ImageBatch
-from training.targets import Targets, join_targets
 
 
 @dataclass(frozen=True, eq=False)

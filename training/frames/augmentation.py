@@ -11,8 +11,8 @@ import numpy as np
 
 from ros_kd.extrinsics import apply
 from ros_kd.frames import PairedFrame, Scan
+from training.frames.targets import Knowledge, Targets, join_targets
 from training.images.looking import Look
-from training.targets import Knowledge, Targets, join_targets
 
 _COLUMNS = ('intensity', 'time', 'ring', 'label')
 

@@ -17,9 +17,9 @@ from rich.progress import track
 from ros_kd.datasets import Dataset as FrameSource
 from ros_kd.frames import PairedFrame
 from ros_kd.images import RawPixels
-from training.augmentation import Sample
-from training.cache import TargetCache
-from training.targets import Knowledge, Makers, TargetMaker, Targets
+from training.frames.augmentation import Sample
+from training.frames.cache import TargetCache
+from training.frames.targets import Knowledge, Makers, TargetMaker, Targets
 
 COUNTED = 256  # frames that class frequencies are counted over
 

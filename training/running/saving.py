@@ -17,7 +17,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
-from training.loading import training_seed
+from training.frames.loading import training_seed
 
 _COUNTS, _VALIDATION = 'epoch_loop.batch_progress', 'epoch_loop.val_loop.batch_progress'
 _BEGUN = {'ready': 1, 'started': 1, 'processed': 0, 'completed': 0}

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback
 
-from training.cli import TrainingCLI, quieten
-from training.export import find_run_checkpoint
 from training.images.checkpoint import NetworkInfo, save_image_network
 from training.images.data import ImageSets
 from training.images.segmentation import ImageSegmentation
+from training.running.cli import TrainingCLI, quieten
+from training.running.export import find_run_checkpoint
 
 TEACHER = 'teacher.safetensors'
 

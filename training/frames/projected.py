@@ -14,8 +14,8 @@ from ros_kd.frames import PairedFrame
 from ros_kd.projection import OcclusionFilter
 from ros_kd.taxonomy import Taxonomy
 from training.evidence import Evidence, Look, Memory, Moments, Sight, gather, sight
-from training.superpixels import Superpixels, at_pixels, superpixels
-from training.targets import Targets, fold
+from training.frames.superpixels import Superpixels, at_pixels, superpixels
+from training.frames.targets import Targets, fold
 from training.teachers import FeatureTeacher, Teacher
 from training.teachers.pretrained import RecentMaps
 

@@ -15,9 +15,9 @@ from ros_kd.frames import PairedFrame
 from ros_kd.pictures import class_colors, from_above, legend, over_image, stack, write
 from ros_kd.projection import project
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.batches import Batch
+from training.frames.batches import Batch
+from training.frames.targets import truth
 from training.methods import Method
-from training.targets import truth
 
 _RIGHT, _WRONG, _UNKNOWN = (46, 139, 87), (220, 50, 50), (70, 70, 70)
 

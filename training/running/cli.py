@@ -20,14 +20,14 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelChec
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from training.arguments import with_whole_student
-from training.data import Frames
-from training.export import STUDENT, export_run
-from training.memory import advise
+from training.frames.data import Frames
 from training.methods import Method
-from training.pictures import ValidationPicture
-from training.progress import Bar, LabelledFrames, ProgressLines
-from training.saving import LastCheckpoint, StepSeeds, WholeFiles
+from training.running.arguments import with_whole_student
+from training.running.export import STUDENT, export_run
+from training.running.memory import advise
+from training.running.progress import Bar, LabelledFrames, ProgressLines
+from training.running.saving import LastCheckpoint, StepSeeds, WholeFiles
+from training.scores.pictures import ValidationPicture
 
 CHECKPOINTS = 'checkpoints'
 

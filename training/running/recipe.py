@@ -12,10 +12,10 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from training.arguments import with_whole_student
-from training.cli import quieten
-from training.data import Frames
+from training.frames.data import Frames
 from training.methods import Method
+from training.running.arguments import with_whole_student
+from training.running.cli import quieten
 
 
 @dataclass(frozen=True)

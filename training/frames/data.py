@@ -16,14 +16,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from ros_kd.datasets import Dataset as FrameSource
 from ros_kd.datasets import open_dataset
-from training.augmentation import Augmentation, Sample
-from training.batches import Batch
+from training.frames.augmentation import Augmentation, Sample
+from training.frames.batches import Batch
+from training.frames.labelled import LabelSplit, frame_name
+from training.frames.loading import EachOnce, EpochOrder, ResumableLoader, training_seed
+from training.frames.prepared import PreparedFrames
+from training.frames.rig_errors import RigErrors, disturb
+from training.frames.targets import Makers, Targets, class_mass
 from training.images.looking import Looking, look, look_all
-from training.labelled import LabelSplit, frame_name
-from training.loading import EachOnce, EpochOrder, ResumableLoader, training_seed
-from training.prepared import PreparedFrames
-from training.rig_errors import RigErrors, disturb
-from training.targets import Makers, Targets, class_mass
 from training.teachers import Teacher
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from training.targets import Targets
+from training.frames.targets import Targets
 
 SHARD = 256 << 20  # bytes from which on a writer begins another shard
 

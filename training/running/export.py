@@ -19,7 +19,7 @@ from ros_kd.label_sets import get_taxonomy
 from ros_kd.students.adapters import AdapterSpec
 from ros_kd.students.checkpoint import CheckpointInfo, Score, save_checkpoint
 from ros_kd.students.inputs import InputSpec
-from training.calibration import calibrate
+from training.scores.calibration import calibrate
 
 STUDENT = 'student.safetensors'
 

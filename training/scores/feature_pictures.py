@@ -20,7 +20,7 @@ from ros_kd.pictures import class_colors, from_above, legend, over_image, stack,
 from ros_kd.projection import project
 from ros_kd.students.checkpoint import load_checkpoint
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.targets import truth
+from training.frames.targets import truth
 
 _NOWHERE = (70, 70, 70)
 

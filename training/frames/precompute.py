@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.prepared import PreparedFrames
-from training.recipe import Recipe, read_recipe
+from training.frames.prepared import PreparedFrames
+from training.running.recipe import Recipe, read_recipe
 
 _ESTIMATED = 8  # frames that the space for all is estimated from
 

@@ -13,8 +13,8 @@ import numpy as np
 from ros_kd.frames import PairedFrame
 from ros_kd.students.predictor import Prediction, Predictor
 from ros_kd.taxonomy import IGNORE, Taxonomy
-from training.projected import ClassTargets, Projecting
-from training.targets import reachable
+from training.frames.projected import ClassTargets, Projecting
+from training.frames.targets import reachable
 from training.teachers import Teacher
 
 
