@@ -86,7 +86,7 @@ def _run(command: str, arguments: list[str]) -> int:
         from training.running.image_fit import run as fit_images
         return fit_images(arguments)
     if command == 'doctor':
-        from training.doctor import main as doctor
+        from training.checks.doctor import main as doctor
         return doctor(arguments)
     if command == 'cache':
         from training.frames.precompute import main as cache

@@ -15,9 +15,9 @@ from ros_kd.students.inputs import InputSpec
 from ros_kd.students.presets import StudentSpec
 from training.__main__ import main
 from training.checks import Check, Grade, Part, costs
+from training.checks.doctor import examine
 from training.checks.rig import check_inputs
 from training.checks.teaching import Answers
-from training.doctor import examine
 from training.frames.augmentation import Augmentation
 from training.frames.data import Frames
 from training.frames.labelled import LabelSplit

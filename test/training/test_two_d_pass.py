@@ -9,12 +9,12 @@ import torch
 from looked_at import ARCHITECTURES, LOOKING, TINY, batch_of, gradients, learn, student
 
 from ros_kd.label_sets import get_taxonomy
-from training.fusion import FusionScale, ImageOnly, ReleasedScale, WithoutLearner, majority
 from training.images.backbone import ResNet
 from training.images.branch import ImageBranch
 from training.images.checkpoint import NetworkInfo, save_image_network
 from training.images.network import ImageNetwork
 from training.losses.lovasz import lovasz_softmax
+from training.methods.fusion_scales import FusionScale, ImageOnly, ReleasedScale, WithoutLearner, majority
 from training.methods.two_d_pass import ReleasedTwoDPASS, TwoDPASS
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
 from training.frames.batches import Batch
-from training.fusion import classifier
 from training.images.branch import ImageBranch
 from training.images.looking import Looking
 from training.methods import Answer, Optimisation
+from training.methods.fusion_scales import classifier
 from training.methods.with_images import Seen, WithImages
 
 

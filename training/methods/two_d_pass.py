@@ -15,11 +15,11 @@ from ros_kd.sparse import SparseTensor
 from ros_kd.students.cells import cells
 from ros_kd.students.presets import StudentSpec
 from training.frames.batches import Batch
-from training.fusion import FusionScale, ImageOnly, ReleasedScale, ScaleAnswer, WithoutLearner, classifier, majority
 from training.images.branch import ImageBranch
 from training.images.looking import Looking
 from training.losses.divergence import kl_divergence, kl_divergence_per_entry
 from training.methods import Answer, Optimisation
+from training.methods.fusion_scales import FusionScale, ImageOnly, ReleasedScale, ScaleAnswer, WithoutLearner, classifier, majority
 from training.methods.with_images import Seen, WithImages, in_labelled_frames, labels_at
 
 PARTS: dict[str, type[nn.Module]] = {'kl': ImageOnly, 'fusion': WithoutLearner, 'learner': FusionScale}
@@ -40,7 +40,7 @@ class TwoDPASS(WithImages):
 
         S(student) + sum_l S(3D_l) + 1/L sum_l S(2D3D_l) + S(all 2D3D) + divergence/L sum_l KL(2D3D_l || 3D_l)
 
-    where the KL's gradient goes through the 3D side only (eq. 7). See fusion.FusionScale for the scales.
+    where the KL's gradient goes through the 3D side only (eq. 7). See fusion_scales.FusionScale for the scales.
 
     The student's finest level meets the image's finest scale and so on; further levels meet its coarsest one.
     parts: how much of it, as the rows of the paper's ablation: "kl" (the image's own scores teach), "fusion", "learner"
