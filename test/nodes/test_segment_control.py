@@ -20,6 +20,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 
 from ros_kd import clouds  # noqa: E402
 from ros_kd.label_sets import TAXONOMIES  # noqa: E402
+from ros_kd.students.adapters import AdapterSpec  # noqa: E402
 
 LIFECYCLE_DOMAIN, RELOAD_DOMAIN, TWO_DOMAIN = 90, 92, 93
 OTHER = replace(INFO, taxonomy=TAXONOMIES['semantickitti-19'])
@@ -98,6 +99,19 @@ def test_a_configuration_that_fails_may_be_tried_again(tmp_path):
         assert not vehicle.set(drop_classes='car')
         assert vehicle.change(Transition.TRANSITION_CONFIGURE) and vehicle.change(Transition.TRANSITION_ACTIVATE)
         vehicle.connect().send(cloud(random_points(np.dtype(XYZI))))
+
+
+def test_a_student_with_a_teachers_classifier_is_served_and_a_backbone_is_not(tmp_path):
+    checkpoint = checkpoint_at(tmp_path / 'student.safetensors', replace(INFO, backbone=True))
+    with vehicle_on(LIFECYCLE_DOMAIN) as vehicle, segmenter(
+            tmp_path, LIFECYCLE_DOMAIN, f'checkpoint:={checkpoint}', 'autostart:=false') as node:
+        assert not vehicle.change(Transition.TRANSITION_CONFIGURE) and 'backbone' in node.log
+        adapter = AdapterSpec('da', 1, 2, width=8, classes=(0, 3, 3, -1, 6, 8))  # FSKD's: classes 0, 3, 6, 8 and a sky
+        checkpoint_at(checkpoint, replace(INFO, adapter=adapter, taught=(0, 3, 6, 8)))
+        assert vehicle.change(Transition.TRANSITION_CONFIGURE) and vehicle.change(Transition.TRANSITION_ACTIVATE)
+        points = random_points(np.dtype(XYZI))
+        found = labels(vehicle.connect().send(cloud(points)))
+        assert np.array_equal(found, expected(points, checkpoint).label) and set(found) <= {0, 3, 6, 8}
 
 
 def test_an_activation_that_fails_says_why_in_a_line_and_leaves_no_thread(tmp_path):
