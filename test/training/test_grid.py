@@ -104,6 +104,7 @@ def test_stages_are_shared_by_cells_that_begin_alike(tmp_path):
     ({'axis': {}}, "'axis'"), ({'axes': {'method': ['a']}}, 'axis "method"'), ({'base': 'no.yaml'}, 'no recipe at'),
     ({'set': {'model.class_path.x': 1}}, 'no mapping'), ({'set': {'later/x': 1}}, 'stage "later"'),
     ({'evaluation': {'data': []}}, 'evaluation'), ({'tables': [{'name': 'x', 'row': 'method'}]}, "'row'"),
+    ({'evaluation': {'datasets': 'bag:town', 'taxonomy': 'sim-12'}}, r'expected a list, such as \[bag:town\]'),
     ({'blocks': [{'axis': {}}]}, 'block 1')])
 def test_a_wrong_file_is_refused_with_the_place(tmp_path, changed, expected):
     path = tmp_path / 'wrong.yaml'

@@ -207,6 +207,9 @@ def _run(base: Recipe, evaluation: Recipe, changes: list[Recipe], names: list[st
         recipe = filled(recipes[name], '{seed}', seed)
         needs = {earlier.name: earlier.key for earlier in stages if mentions(recipe, f'{{{earlier.name}}}')}
         stages.append(Stage(name, recipe, digest([recipe, seed, needs]), needs))
+    for name in ('datasets', 'reachable'):
+        if isinstance(scoring.get(name), str):
+            raise GridError(f'evaluation: {name} is "{scoring[name]}", expected a list, such as [{scoring[name]}]')
     try:
         scored = Scoring(**{key: tuple(value) if isinstance(value, list) else value for key, value in scoring.items()})
     except TypeError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from ros_kd.datasets import open_dataset
+from ros_kd.datasets import Dataset, open_dataset
 from ros_kd.frames import PairedFrame
 from ros_kd.label_sets import get_taxonomy
 from training.frames.data import under
@@ -23,7 +23,7 @@ def _frame(specification: str, index: int) -> PairedFrame:
 
 
 @lru_cache(maxsize=16)
-def _dataset(specification: str):  # noqa: ANN202
+def _dataset(specification: str) -> Dataset:
     return open_dataset(specification)
 
 
