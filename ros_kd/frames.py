@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ros_kd.cameras import Camera
     from ros_kd.images import Pixels
     from ros_kd.taxonomy import Taxonomy
+
+COLUMNS = ('intensity', 'time', 'ring', 'label')
+"""What a scan may know of each point beside its place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class Scan:
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or self.points.shape[1] != 3 or self.points.dtype != np.float32:
             raise ValueError(f'points are {self.points.dtype} {self.points.shape}, expected float32 [N, 3]')
-        for name in ('intensity', 'time', 'ring', 'label'):
+        for name in COLUMNS:
             column = getattr(self, name)
             if column is not None and column.shape != (len(self.points),):
                 raise ValueError(f'column "{name}" has shape {column.shape}, expected ({len(self.points)},): '
@@ -47,6 +50,12 @@ class Scan:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def only(self, rows: np.ndarray) -> Scan:
+        """Return the scan with the points that `rows`, bool [N] or their places, chooses."""
+        columns = {name: getattr(self, name)[rows] for name in COLUMNS
+                   if getattr(self, name) is not None}
+        return replace(self, points=self.points[rows], **columns)
 
 
 @dataclass(frozen=True, eq=False)

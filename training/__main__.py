@@ -89,7 +89,7 @@ def _run(command: str, arguments: list[str]) -> int:
         from training.checks.doctor import main as doctor
         return doctor(arguments)
     if command == 'cache':
-        from training.frames.precompute import main as cache
+        from training.running.precompute import main as cache
         return cache(arguments)
     if command == 'evaluate':
         from training.scores.evaluate import main as evaluate

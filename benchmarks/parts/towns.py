@@ -15,13 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ros_kd import extrinsics
 from ros_kd.bags.writer import PairedBagWriter, rig_of
-from ros_kd.frames import CameraView, PairedFrame
-from ros_kd.images import RawPixels
-from ros_kd.world.meshes import TAXONOMY
+from ros_kd.datasets.simulated import SimulatedDrive, view_of
+from ros_kd.frames import PairedFrame
 from ros_kd.world.rig import LidarModel, Rig
-from ros_kd.world.simulation import EPOCH, Simulation
+from ros_kd.world.simulation import Simulation
 
 RIG = replace(Rig(), lidar=LidarModel(beams=32, columns=1024)).sized(320, 180)
 FIRST, STEP = 5, 10  # scans of 10 Hz
@@ -49,32 +47,19 @@ def written(town: Town, folder: Path) -> Path:
         return path
     shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
     folder.mkdir(parents=True, exist_ok=True)
-    simulation = Simulation(town.seed, RIG)
-    first = frame_of(simulation, town, 0)
-    with PairedBagWriter(part, rig_of(first)) as writer:
-        writer.write_frame(first)
-        for index in range(1, town.frames):
-            writer.write_frame(frame_of(simulation, town, index))
+    drive = SimulatedDrive(Simulation(town.seed, RIG), FIRST, STEP, town.frames)
+    with PairedBagWriter(part, rig_of(drive[0])) as writer:
+        for frame in drive:
+            writer.write_frame(frame if town.jitter is None else jittered(frame, drive.simulation, town.jitter))
     part.rename(path)
     return path
 
 
-def frame_of(simulation: Simulation, town: Town, index: int) -> PairedFrame:
-    """Return a frame of a town, all rendered."""
-    stamp = RIG.lidar.stamp(FIRST + index * STEP, EPOCH)
-    views = tuple(_view(simulation, town, camera.name, stamp) for camera in RIG.cameras)
-    return PairedFrame(simulation.scan(stamp), views, f'{town.seed}-{index}', simulation.world_from_lidar(stamp))
+def jittered(frame: PairedFrame, simulation: Simulation, jitter: int) -> PairedFrame:
+    """Return the frame with other images, up to `jitter` ms before or after its scan."""
+    def taken(name: str) -> int:
+        random = np.random.default_rng((simulation.seed, frame.stamp, zlib.crc32(name.encode())))
+        return frame.stamp + round(random.uniform(-1, 1) * jitter * 1e6)
 
-
-def _view(simulation: Simulation, town: Town, name: str, stamp: int) -> CameraView:
-    model = RIG.camera(name)
-    taken = model.nearest_exposure(stamp, EPOCH)
-    if town.jitter is not None:
-        random = np.random.default_rng((town.seed, stamp, zlib.crc32(name.encode())))
-        taken = stamp + round(random.uniform(-1, 1) * town.jitter * 1e6)
-    lidar_to_camera = extrinsics.lidar_to_camera(
-        extrinsics.invert(model.base_from_optical), simulation.world_from_base(taken),
-        simulation.world_from_base(stamp), RIG.lidar.mount.base_from_sensor)
-    exposure = simulation.expose(name, taken)
-    return CameraView(name, taken, model.camera, lidar_to_camera, RawPixels(exposure.image), model.frame_id,
-                      RawPixels(exposure.labels), TAXONOMY)
+    views = tuple(view_of(simulation, view.name, frame.stamp, taken(view.name)) for view in frame.views)
+    return replace(frame, views=views)

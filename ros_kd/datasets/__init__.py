@@ -56,6 +56,11 @@ class Options:
 
     values: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, query: str) -> Options:
+        """Read what stands behind the question mark of a specification."""
+        return cls(dict(parse_qsl(query.replace('+', '%2B'), keep_blank_values=True)))
+
     def text(self, name: str, default: str) -> str:
         """Take an option as text."""
         return self.values.pop(name, default)
@@ -99,7 +104,7 @@ def parse(specification: str) -> tuple[str, Path, Options]:
     """Return kind, path and options of a specification. Raises DatasetError if the kind is unknown or unclear."""
     base, _, query = str(specification).partition('?')
     kind, colon, path = base.partition(':')
-    options = Options(dict(parse_qsl(query.replace('+', '%2B'), keep_blank_values=True)))
+    options = Options.of(query)
     if not colon or kind not in KINDS:
         if colon and not Path(base).exists() and '/' not in kind:
             raise DatasetError(f'unknown kind of dataset "{kind}" in "{specification}"; known: {sorted(KINDS)}')

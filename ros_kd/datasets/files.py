@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator, Sequence
@@ -84,6 +85,16 @@ def image_size(path: Path) -> tuple[int, int]:
                     int.from_bytes(data[position + 5:position + 7], 'big'))
         position += 2 + int.from_bytes(data[position + 2:position + 4], 'big')
     raise DatasetError(f'image {path} ({path.stat().st_size} bytes) is neither a PNG nor a JPEG, or it is cut off')
+
+
+def read_table(file: Path, hint: str) -> list[dict]:
+    """Return the rows of a table in JSON. Raises DatasetError if it is missing, with the hint, or no JSON."""
+    try:
+        return json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise DatasetError(f'table {file} is missing: {hint}') from None
+    except ValueError as error:
+        raise DatasetError(f'table {file} is no JSON ({error}): is it cut off?') from None
 
 
 def numbered(folder: Path, suffix: str) -> list[Path]:

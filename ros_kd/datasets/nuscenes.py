@@ -9,7 +9,6 @@ Points stay in the sensor's frame: x right, y forward, z up (not REP-103). Label
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from functools import partial
@@ -20,15 +19,15 @@ import numpy as np
 from ros_kd import extrinsics
 from ros_kd.cameras import Camera
 from ros_kd.datasets import DatasetError, Options
-from ros_kd.datasets.files import FrameList, read_labels, read_points, thin
+from ros_kd.datasets.files import FrameList, read_labels, read_points, read_table, thin
 from ros_kd.datasets.nuscenes_splits import SPLITS, in_split
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import CameraView, PairedFrame, Scan
 from ros_kd.images import ImageFile
 from ros_kd.label_sets import get_taxonomy
 
-KNOWN = 'version=v1.0-mini (default: the only one), scenes=scene-0061 (default: all), split=train or val (the official ' \
-    'ones), cameras=CAM_FRONT (default: all six), every=N (each Nth keyframe), frames=N (at most N)'
+KNOWN = 'version=v1.0-mini (default: the only one), scenes=scene-0061 (default: all), split=train or val (the ' \
+    'official ones), cameras=CAM_FRONT (default: all six), every=N (each Nth keyframe), frames=N (at most N)'
 LIDAR = 'LIDAR_TOP'
 CAMERAS = ('CAM_FRONT', 'CAM_FRONT_RIGHT', 'CAM_BACK_RIGHT', 'CAM_BACK', 'CAM_BACK_LEFT', 'CAM_FRONT_LEFT')
 
@@ -114,13 +113,7 @@ class _Tables:
             if has_labels else {}
 
     def _rows(self, name: str) -> list[dict]:
-        file = self.folder / f'{name}.json'
-        try:
-            return json.loads(file.read_bytes())
-        except FileNotFoundError:
-            raise DatasetError(f'table {file} is missing: was the metadata unpacked completely?') from None
-        except ValueError as error:
-            raise DatasetError(f'table {file} is no JSON ({error}): is it cut off?') from None
+        return read_table(self.folder / f'{name}.json', 'was the metadata unpacked completely?')
 
     def channel(self, row: dict) -> str:
         return self._channels[row['calibrated_sensor_token']]

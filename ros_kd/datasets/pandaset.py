@@ -7,10 +7,10 @@ Pandar64, 1 the forward PandarGT), lidar_to_world [4, 4], timestamp (s), and of 
 to camera at `t_`, ego-motion included) and t_. The stamp is the end of the sweep, the cameras fired within the 0.1 s
 before it; points are motion-compensated to the stamp.
 
-Options: region=ahead, behind, left or right keeps the points of one half of the street, as seen from the first scan: the
-same things are in all frames, so that frames of one half to train on and of another to score are a fair split, and a
-split by time is none. axes=kitti turns the cloud into KITTI's axes and height (x forward, y left, z up, road near -1.73 m), so that
-networks cross datasets; axes=sensor leaves it.
+Options: region=ahead, behind, left or right keeps the points of one half of the street, as seen from the first scan:
+the same things are in all frames, so that frames of one half to train on and of another to score are a fair split, and
+a split by time is none. axes=kitti turns the cloud into KITTI's axes and height (x forward, y left, z up, road near
+-1.73 m), so that networks cross datasets; axes=sensor leaves it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from ros_kd.images import ImageFile
 from ros_kd.label_sets import get_taxonomy
 
 KNOWN = 'cameras=front_camera (default: all), sensor=0 (spinning, the default), 1 (forward) or both, axes=kitti (the ' \
-    'default) or sensor, region=ahead, behind, left or right (default: all), every=N (each Nth frame), frames=N (at most N)'
+    'default) or sensor, region=ahead, behind, left or right (default: all), every=N (each Nth frame), frames=N (at ' \
+    'most N)'
 # T_kitti_sensor: the Pandar64 is mounted 0.32 m above the frame's road, KITTI's HDL-64E 1.73 m.
 TO_KITTI_AXES = np.array([[0.0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, -1.41], [0, 0, 0, 1]])
 SENSORS = {'0': 0, '1': 1, 'both': None}
@@ -43,8 +44,8 @@ REGIONS = {'': None, 'ahead': (0, 1, 0), 'behind': (0, -1, 0), 'left': (-1, 0, 0
 
 @dataclass(frozen=True, eq=False)
 class _Choice:
-    """What the options chose; sizes: (width, height) by camera. region: float64 [4], a plane in the world whose positive
-    side is kept, or None."""
+    """What the options chose; sizes: (width, height) by camera. region: float64 [4], a plane in the world whose
+    positive side is kept, or None."""
 
     sizes: dict[str, tuple[int, int]]
     sensor: int | None

@@ -86,13 +86,18 @@ class SimulatedDrive:
         return PairedFrame(simulation.scan(stamp), views, key, simulation.world_from_lidar(stamp))
 
     def _view(self, name: str, stamp: int) -> CameraView:
-        simulation, model = self.simulation, self.simulation.rig.camera(name)
-        exposed = model.nearest_exposure(stamp, EPOCH)
-        lidar_to_camera = extrinsics.lidar_to_camera(
-            extrinsics.invert(model.base_from_optical), simulation.world_from_base(exposed),
-            simulation.world_from_base(stamp), simulation.rig.lidar.mount.base_from_sensor)
-        return CameraView(name, exposed, model.camera, lidar_to_camera, RenderedPixels(simulation, name, exposed),
-                          model.frame_id, RenderedPixels(simulation, name, exposed, labels=True), TAXONOMY)
+        exposed = self.simulation.rig.camera(name).nearest_exposure(stamp, EPOCH)
+        return view_of(self.simulation, name, stamp, exposed)
+
+
+def view_of(simulation: Simulation, name: str, stamp: int, exposed: int) -> CameraView:
+    """Return the image that a camera takes at `exposed`, seen from the scan at `stamp` (ns)."""
+    model = simulation.rig.camera(name)
+    lidar_to_camera = extrinsics.lidar_to_camera(
+        extrinsics.invert(model.base_from_optical), simulation.world_from_base(exposed),
+        simulation.world_from_base(stamp), simulation.rig.lidar.mount.base_from_sensor)
+    return CameraView(name, exposed, model.camera, lidar_to_camera, RenderedPixels(simulation, name, exposed),
+                      model.frame_id, RenderedPixels(simulation, name, exposed, labels=True), TAXONOMY)
 
 
 def open(path: Path, options: Options) -> SimulatedDrive:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ros_kd.sparse import Backend, Linear, SparseTensor
 from ros_kd.students.adapters import Adapter, AdapterSpec
+from ros_kd.students.blocks import frozen_like
 from ros_kd.students.voxels import VoxelBatch
 
 UNTAUGHT = -8.0
@@ -108,9 +109,5 @@ class AdaptedStudent(nn.Module):
                         for name in ('weight', 'bias'))
         last = self.adapter.out
         self.folded = Linear(last.in_features, len(weight))
-        self.folded.weight = _frozen(weight @ last.weight.double(), last.weight)
-        self.folded.bias = _frozen(bias + weight @ last.bias.double(), last.bias)
-
-
-def _frozen(values: Tensor, parameter: Tensor) -> nn.Parameter:
-    return nn.Parameter(values.detach().to(parameter.dtype), requires_grad=False)
+        self.folded.weight = frozen_like(weight @ last.weight.double(), last.weight)
+        self.folded.bias = frozen_like(bias + weight @ last.bias.double(), last.bias)

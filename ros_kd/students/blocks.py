@@ -48,8 +48,8 @@ class ConvNorm(nn.Module):
         """Take the norm into the convolution's weight and bias."""
         scale, shift = self.norm.coefficients()
         old = self.convolution
-        old.bias = _like(shift if old.bias is None else shift + old.bias.double() * scale, old.weight)
-        old.weight = _like(old.weight.double() * scale, old.weight)
+        old.bias = frozen_like(shift if old.bias is None else shift + old.bias.double() * scale, old.weight)
+        old.weight = frozen_like(old.weight.double() * scale, old.weight)
         self.norm = None
 
 
@@ -79,8 +79,8 @@ class LinearNorm(nn.Module):
         """Take the norm into the layer's weight and bias."""
         scale, shift = self.norm.coefficients()
         weight = self.linear.weight
-        self.linear.bias = _like(shift, weight)
-        self.linear.weight = _like(weight.double() * scale[:, None], weight)
+        self.linear.bias = frozen_like(shift, weight)
+        self.linear.weight = frozen_like(weight.double() * scale[:, None], weight)
         self.norm = None
 
 
@@ -101,8 +101,8 @@ class NormLinear(nn.Module):
         """Take the norm into the layer's weight and bias."""
         scale, shift = self.norm.coefficients()
         weight, bias = self.linear.weight, self.linear.bias
-        self.linear.bias = _like(bias.double() + weight.double() @ shift, bias)
-        self.linear.weight = _like(weight.double() * scale, weight)
+        self.linear.bias = frozen_like(bias.double() + weight.double() @ shift, bias)
+        self.linear.weight = frozen_like(weight.double() * scale, weight)
         self.norm = None
 
 
@@ -131,7 +131,8 @@ def activated(features: Tensor, slope: float) -> Tensor:
     return nn.functional.relu_(features) if slope == 0.0 else nn.functional.leaky_relu_(features, slope)
 
 
-def _like(values: Tensor, parameter: Tensor) -> nn.Parameter:
+def frozen_like(values: Tensor, parameter: Tensor) -> nn.Parameter:
+    """Return values as a parameter that is not trained, in the precision of another one."""
     return nn.Parameter(values.detach().to(parameter.dtype), requires_grad=False)
 
 

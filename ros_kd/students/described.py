@@ -48,7 +48,7 @@ def find_checkpoint(path: str | os.PathLike) -> Path:
 
 
 def write(path: str | os.PathLike, network: nn.Module, kind: Kind, text: str) -> Path:
-    """Write the network's weights and its description and return the path; the old file stays whole until the new one is.
+    """Write the network's weights and description, and return the path; an old file stays whole until the new one is.
 
     Raises CheckpointError if the suffix is not .safetensors.
     """

@@ -71,7 +71,7 @@ class Predictor:
         if tta < 1:
             raise ValueError(f'tta {tta}: expected the number of views to average over, 1 or more')
         self.info = info
-        self.device = _device(device)
+        self.device = chosen_device(device)
         self.backend = choose_backend(self.device, backend)
         self.precision = _precision(precision, getattr(self.backend, 'bfloat16_in_hardware', False))
         self.tta = tta
@@ -91,7 +91,7 @@ class Predictor:
 
         Raises CheckpointError, also for a backbone, or ValueError for a device or backend that is not there.
         """
-        device = _device(device)
+        device = chosen_device(device)
         student, info = load_checkpoint(path)
         if info.backbone:
             raise CheckpointError(f'{path}: a pre-trained backbone, whose head was never trained to label points: '
@@ -211,7 +211,8 @@ def _precision(precision: str, fast: bool) -> str:
     return ('bfloat16' if fast else 'float32') if precision == 'auto' else precision
 
 
-def _device(device: torch.device | str) -> torch.device:
+def chosen_device(device: torch.device | str) -> torch.device:
+    """Return the device that is named; "auto": the GPU if there is any. Raises ValueError for one that is not there."""
     if device == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:

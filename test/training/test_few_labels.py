@@ -16,8 +16,9 @@ from training.methods.few_labels import FewLabels, FewLabelTwoDPASS, filled
 
 
 def test_frames_without_labels_take_the_teachers_and_others_keep_their_own():
-    batch = batch_of(FewLabels('street-12', student()), [1], unlabelled=[0, 2])
-    found = filled(batch)
+    method = FewLabels('street-12', student())
+    batch = batch_of(method, [1], unlabelled=[0, 2])
+    found = filled(batch, method.answer(batch))
     points = [len(frame.scan) for frame in batch.frames]
     inside = [(found.labels.index >= sum(points[:i])) & (found.labels.index < sum(points[:i + 1])) for i in range(3)]
     assert int(inside[0].sum()) == points[0]
@@ -31,8 +32,9 @@ def test_frames_without_labels_take_the_teachers_and_others_keep_their_own():
 
 
 def test_without_any_label_all_are_the_teachers():
-    batch = batch_of(FewLabels('street-12', student()), [], unlabelled=[0, 1])
-    assert torch.equal(filled(batch).labels.index, batch.classes.index)
+    method = FewLabels('street-12', student())
+    batch = batch_of(method, [], unlabelled=[0, 1])
+    assert torch.equal(filled(batch, method.answer(batch)).labels.index, batch.classes.index)
 
 
 @pytest.mark.parametrize('kind', [FewLabels, FewLabelTwoDPASS])

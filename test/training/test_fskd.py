@@ -217,7 +217,7 @@ def test_points_that_show_the_sky_and_doubtful_ones_teach_nothing():
                            for i in (ROAD, SKY, BUILDING))
     doubtful = torch.full((1, ROWS), -20.0)
     doubtful[0, [ROAD, BUILDING]] = 5.0
-    worth = method.worth(torch.cat([road, sky, building, doubtful]))
+    worth = method.worth(method.mass(torch.cat([road, sky, building, doubtful])))
     assert worth[0] > 0.9 and worth[2] > 0.9 and worth[1] == 0 and worth[3] == 0
 
 

@@ -13,8 +13,8 @@ from ros_kd.label_sets import get_taxonomy
 from ros_kd.students.checkpoint import CheckpointError, CheckpointInfo, save_checkpoint
 from ros_kd.students.inputs import InputSpec
 from ros_kd.students.presets import PRESETS
+from training.methods.starting import starting_student
 from training.methods.supervised import Supervised
-from training.running.starting import starting_student
 
 STREET = get_taxonomy('street-12')
 INPUTS = InputSpec(0.5, (-20, -20, -4), (20, 20, 4), ('z', 'intensity'))

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Iterator, Sequence
 
 import numpy as np
@@ -18,6 +16,7 @@ import torch
 from ros_kd.frames import Scan
 from training.checks import Check, Grade, Part, size
 from training.checks.teaching import Answers
+from training.frames.cache import free_space
 from training.frames.data import Frames
 from training.methods import Method
 
@@ -79,10 +78,7 @@ def _sector(scan: Scan, share: float) -> Scan:
         return scan
     azimuth = np.arctan2(scan.points[:, 1], scan.points[:, 0])
     with np.errstate(invalid='ignore'):
-        chosen = azimuth <= np.nanquantile(azimuth, share)
-    columns = {name: None if getattr(scan, name) is None else getattr(scan, name)[chosen]
-               for name in ('intensity', 'time', 'ring', 'label')}
-    return replace(scan, points=scan.points[chosen], **columns)
+        return scan.only(azimuth <= np.nanquantile(azimuth, share))
 
 
 def check_step(method: Method, data: Frames, parts: Sequence[Part]) -> Iterator[Check]:
@@ -126,15 +122,10 @@ def check_keeping(data: Frames, parts: Sequence[Part], answers: Sequence[Answers
                     f'frames without a cache; {size(free)} available', '--data.cache DIR keeps them on disk'
                     if tight else '')
         return
-    free = shutil.disk_usage(existing(data.cache)).free
+    free = free_space(data.cache)
     full = targets > free
     yield Check('cache', Grade.PROBLEM if full else Grade.OK, f'about {size(targets)} for {frames} frames; '
                 f'{size(free)} free at {data.cache}', 'choose another disk (--data.cache DIR)' if full else '')
-
-
-def existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 def available_memory() -> float:

@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ros_kd.extrinsics import apply
-from ros_kd.frames import PairedFrame, Scan
+from ros_kd.frames import COLUMNS, PairedFrame, Scan
 from training.frames.targets import Knowledge, Targets, join_targets
 from training.images.looking import Look
-
-_COLUMNS = ('intensity', 'time', 'ring', 'label')
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,16 +103,13 @@ def moved(sample: Sample, transform: np.ndarray) -> Sample:
 
 def keep(sample: Sample, kept: np.ndarray) -> Sample:
     """Return the sample with the points bool [N] only."""
-    scan = sample.frame.scan
-    columns = {name: None if getattr(scan, name) is None else getattr(scan, name)[kept] for name in _COLUMNS}
     new_row = np.cumsum(kept) - 1
 
     def left(targets: Targets) -> Targets:
         rows = kept[targets.index]
         return targets.at(rows, new_row[targets.index[rows]])
 
-    return Sample(replace(sample.frame, scan=replace(scan, points=scan.points[kept], **columns)),
-                  sample.known.map(left))
+    return Sample(replace(sample.frame, scan=sample.frame.scan.only(kept)), sample.known.map(left))
 
 
 def cut(sample: Sample, sector: float) -> Sample:
@@ -143,7 +138,7 @@ def collage(samples: list[Sample], random: np.random.Generator) -> Sample:
 def join(samples: list[Sample]) -> Sample:
     """Return the points of all samples as one scan without views; columns that one of them lacks are dropped."""
     scans = [sample.frame.scan for sample in samples]
-    columns = {name: [getattr(scan, name) for scan in scans] for name in _COLUMNS}
+    columns = {name: [getattr(scan, name) for scan in scans] for name in COLUMNS}
     together = {name: None if any(column is None for column in parts) else np.concatenate(parts)
                 for name, parts in columns.items()}
     taxonomies = {scan.taxonomy.name for scan in scans if scan.taxonomy is not None}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ros_kd.frames import PairedFrame
+from ros_kd.taxonomy import IGNORE
 from training.frames.augmentation import Sample
 from training.frames.targets import Targets, join_targets
 from training.images.looking import ImageBatch
@@ -41,6 +42,12 @@ class PointTargets:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def hard(self, points: int) -> np.ndarray:
+        """Return uint8 [points], the likeliest class, IGNORE for points of which nothing is known."""
+        label = np.full(points, IGNORE, np.uint8)
+        label[self.index.cpu().numpy()] = self.values.argmax(1).cpu().numpy()
+        return label
 
     def to(self, device: torch.device | str) -> PointTargets:
         """Return them on another device."""

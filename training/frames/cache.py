@@ -111,7 +111,7 @@ class TargetCache:
 
     def _explained(self, error: OSError) -> CacheError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(next(path for path in (self.folder, *self.folder.parents) if path.exists())).free
+            free = free_space(self.folder)
             return CacheError(f'no space left for the cache {self.folder} ({free / 1e6:.0f} MB free): what it holds is '
                               'kept, so make space and run the same command again, or choose a folder on another disk')
         return CacheError(f'the cache {self.folder} cannot be written to ({error.strerror}): choose another folder')
@@ -204,6 +204,12 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest):]
+
+
+def free_space(folder: Path) -> int:
+    """Return the bytes that are free on the disk of a folder, which need not exist yet."""
+    folder = folder.absolute()
+    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
 
 
 def _key(text: str) -> bytes:

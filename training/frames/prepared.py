@@ -17,6 +17,7 @@ from rich.progress import track
 from ros_kd.datasets import Dataset as FrameSource
 from ros_kd.frames import PairedFrame
 from ros_kd.images import RawPixels
+from ros_kd.inspection.samples import spread
 from training.frames.augmentation import Sample
 from training.frames.cache import TargetCache
 from training.frames.targets import Knowledge, Makers, TargetMaker, Targets
@@ -29,7 +30,7 @@ class PreparedFrames:
 
     sources: data sets, each with the name that its targets are kept under. neighbours: how many frames before and after
     each one also tell of its points. images: keep the frames' views, with decoded images where frames are kept in
-    memory. labelled: bool [frames], which of them have their 3D labels used; None: all.
+    memory. labelled: bool [frames], which of them have their 3D labels used: all, unless it is set.
     """
 
     def __init__(self, sources: Sequence[tuple[str, FrameSource]], makers: Makers, neighbours: int = 0,
@@ -62,8 +63,7 @@ class PreparedFrames:
 
     def known(self, among: np.ndarray, most: int = COUNTED) -> list[Knowledge]:
         """Return what is known of at most `most` of the frames int [F], evenly spread, computing what is missing."""
-        chosen = among[np.unique(np.linspace(0, len(among) - 1, min(most, len(among))).astype(int))]
-        return [self[int(i)].known for i in track(chosen, 'Targets', transient=True)]
+        return [self[int(i)].known for i in track(among[spread(len(among), most)], 'Targets', transient=True)]
 
     def fill(self, rank: int = 0, world: int = 1) -> Iterator[int]:
         """Compute what the cache lacks of every `world`-th frame from `rank` on, keeping nothing in memory.

@@ -18,6 +18,7 @@ from ros_kd import extrinsics
 from ros_kd.datasets import Dataset
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import CameraView, PairedFrame
+from ros_kd.inspection.samples import spread
 from ros_kd.projection import project
 
 
@@ -136,8 +137,7 @@ def pixel_error(true: PairedFrame, wrong: PairedFrame) -> np.ndarray:
 def median_pixel_error(source: Dataset, errors: RigErrors, frames: int = 8) -> float:
     """Return the median over the points of at most so many frames, evenly spread; NaN if no camera sees any."""
     disturbed = disturb(source, errors)
-    chosen = np.unique(np.linspace(0, len(source) - 1, min(frames, len(source))).astype(int))
-    found = np.concatenate([pixel_error(source[int(i)], disturbed[int(i)]) for i in chosen])
+    found = np.concatenate([pixel_error(source[i], disturbed[i]) for i in spread(len(source), frames)])
     return float(np.median(found)) if len(found) else float('nan')
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Iterable, Mapping
 
 from training.scores.evaluate import Report, SubsetScore
+from training.scores.metrics import mean_over
 
 MIOU, REACHABLE, ACCURACY, PIXELS, SECONDS = 'mIoU', 'reachable mIoU', 'accuracy', 'pixel error', 'seconds'
 
@@ -78,8 +79,7 @@ def reachable_mean(iou: Mapping[str, float | None], reachable: Iterable[str]) ->
     names = list(reachable) or list(iou)
     if unknown := [name for name in names if name not in iou]:
         raise ValueError(f'evaluation.reachable names {unknown}, but the classes are {list(iou)}')
-    values = [iou[name] for name in names if iou[name] is not None]
-    return sum(values) / len(values) if values else math.nan
+    return mean_over(iou, names)
 
 
 def result_of(report: Report, reachable: Iterable[str], **known: object) -> Result:

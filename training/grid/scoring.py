@@ -14,7 +14,7 @@ from ros_kd.label_sets import get_taxonomy
 from training.frames.data import under
 from training.grid.plan import Scoring
 from training.scores.evaluate import Evaluation, Report
-from training.scores.labellers import Labeller, translate
+from training.scores.labellers import Labeller
 
 
 @lru_cache(maxsize=64)
@@ -32,14 +32,10 @@ def score(labeller: Labeller, scoring: Scoring, root: Path) -> Report:
 
     Up to 64 frames stay in memory for the next student. Raises DatasetError or ValueError.
     """
-    taxonomy = get_taxonomy(scoring.taxonomy)
-    evaluation, sources = Evaluation(taxonomy), set()
+    evaluation = Evaluation(get_taxonomy(scoring.taxonomy))
     for specification in scoring.datasets:
         placed = under(root, specification)
         for index in range(len(_dataset(placed))):
-            frame = _frame(placed, index)
-            prediction = labeller.label(frame)
-            evaluation.add(frame, translate(prediction.label, labeller.taxonomy, taxonomy), prediction.confidence)
-            sources.add(frame.scan.taxonomy.name if frame.scan.taxonomy else '')
+            evaluation.ask(labeller, _frame(placed, index))
     augmentation = f'{scoring.tta} turned views' if scoring.tta > 1 else 'none'
-    return evaluation.report(labeller.name, list(scoring.datasets), ', '.join(sorted(sources)), augmentation)
+    return evaluation.report(labeller.name, list(scoring.datasets), evaluation.label_sets, augmentation)

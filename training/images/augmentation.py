@@ -12,7 +12,7 @@ import numpy as np
 
 from ros_kd.taxonomy import IGNORE
 from training.images.datasets import LabelledImage
-from training.images.looking import jittered
+from training.images.looking import in_color, jittered
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ def cut(sample: LabelledImage, whole: tuple[int, int], start: tuple[int, int], c
 
     Beyond the image all is black and its label is IGNORE. Only the part that is needed is resized.
     """
-    image, labels = sample.image, sample.labels
-    if image.ndim == 2:
-        image = np.repeat(image[..., None], 3, 2)
+    image, labels = in_color(sample.image), sample.labels
     canvas, ids = np.zeros((*crop, 3), np.uint8), np.full(crop, IGNORE, np.uint8)
     inside = [(max(s, 0), min(s + c, w)) for s, c, w in zip(start, crop, whole)]
     # The same window in the sample's own pixels, widened to whole ones.

@@ -16,10 +16,11 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ros_kd.inspection.samples import spread
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.frames.data import under
 from training.frames.loading import EachOnce, EpochOrder, ResumableLoader, training_seed
-from training.images.augmentation import ImageAugmentation, cut
+from training.images.augmentation import ImageAugmentation
 from training.images.datasets import LabelledImage, LabelledImages, lookup, open_images
 from training.images.network import as_input
 
@@ -134,9 +135,8 @@ class ImageSets(LightningDataModule):
     def class_mass(self, classes: int) -> np.ndarray:
         """Return float64 [classes + 1]: the share of each class, and of none of them, in the training's pixels."""
         images = self._images['train']
-        chosen = np.unique(np.linspace(0, len(images) - 1, min(_COUNTED, len(images))).astype(int))
-        counts = sum(np.bincount(images[int(i)].labels.ravel(), minlength=256)[:classes + 1]
-                     for i in track(chosen, 'Classes', transient=True))
+        counts = sum(np.bincount(images[i].labels.ravel(), minlength=256)[:classes + 1]
+                     for i in track(spread(len(images), _COUNTED), 'Classes', transient=True))
         return counts / max(counts.sum(), 1)
 
     def train_dataloader(self) -> DataLoader:

@@ -83,6 +83,11 @@ class ImageBatch:
         return ImageBatch(*(tensor.to(device) for tensor in (self.images, self.rows, self.image, self.uv)))
 
 
+def in_color(image: np.ndarray) -> np.ndarray:
+    """Return an image [H, W, 3]; a grey one [H, W] has three equal channels."""
+    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
+
+
 def look(frame: PairedFrame, looking: Looking, random: np.random.Generator) -> tuple[Look, ...]:
     """Return what some of the frame's cameras see, changed at random."""
     views = list(frame.views)
@@ -100,9 +105,7 @@ def _plain(frame: PairedFrame, view: CameraView, looking: Looking) -> Look:
     """The whole image uint8 [h, w, 3] at the wanted size, and where points are."""
     seen = project(frame.points, view, looking.occlusion)
     height, width = looking.size
-    image = view.image()
-    if image.ndim == 2:
-        image = np.repeat(image[..., None], 3, 2)
+    image = in_color(view.image())
     scale = np.array([width / image.shape[1], height / image.shape[0]], np.float32)
     smaller = cv2.INTER_AREA if scale.max() < 1 else cv2.INTER_LINEAR
     uv = (seen.uv + np.float32(0.5)) * scale - np.float32(0.5)

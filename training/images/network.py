@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -49,17 +50,19 @@ class ImageNetwork(nn.Module):
         return ImageFeatures(scales, fused, None if self.classifier is None else self.classifier(fused))
 
 
-def as_input(images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    """Return float32 [I, 3, h, w], normalised as ImageNet's, of images uint8 [I, H, W, 3] or [I, H, W], RGB or grey.
+def as_input(images: Tensor, size: Sequence[int] | None = None, mean: Sequence[float] = MEAN,
+             deviation: Sequence[float] = DEVIATION) -> Tensor:
+    """Return float32 [I, 3, h, w] of images uint8 [I, H, W, 3] or [I, H, W], RGB or grey.
 
-    size: (height, width) to resize to from edge to edge; None: theirs.
+    size: (height, width) to resize to from edge to edge; None: theirs. mean, deviation: of pixels (0..1), which are
+    taken off: ImageNet's, unless a network wants others.
     """
     if images.ndim == 3:
         images = images[..., None].expand(-1, -1, -1, 3)
     pixels = images.permute(0, 3, 1, 2).float() / 255
     if size is not None and tuple(size) != tuple(pixels.shape[2:]):
         pixels = F.interpolate(pixels, tuple(size), mode='bilinear', antialias=True, align_corners=False)
-    mean, deviation = (torch.as_tensor(values, device=pixels.device)[:, None, None] for values in (MEAN, DEVIATION))
+    mean, deviation = (torch.as_tensor(values, device=pixels.device)[:, None, None] for values in (mean, deviation))
     return (pixels - mean) / deviation
 
 
@@ -67,7 +70,7 @@ def sample(maps: Tensor, image: Tensor, uv: Tensor, size: tuple[int, int]) -> Te
     """Return [M, C]: maps [I, C, h, w], bilinear at pixels; beyond the border, the border's value.
 
     image: int64 [M], which map. uv: float32 [M, 2], pixels of an image of `size` (height, width), centres at whole
-    numbers; the map covers the image from edge to edge (training.frames.sampling.Grid.covering). Gradients reach maps and uv.
+    numbers; the map covers the image from edge to edge (sampling.Grid.covering). Gradients reach maps and uv.
     """
     count, channels, height, width = maps.shape
     uv = uv.to(torch.promote_types(maps.dtype, torch.float32))  # half precision cannot tell pixels beyond 2048 apart

@@ -96,14 +96,11 @@ class ImageSegmentation(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimiser and its one-cycle schedule over all steps of the training."""
-        rates = [self.optimisation.rate * self.encoder_rate, self.optimisation.rate]
         encoder = list(self.network.encoder.parameters())
         own = {id(parameter) for parameter in encoder}
         rest = [parameter for parameter in self.network.parameters() if id(parameter) not in own]
-        optimizer = self.optimisation.optimizer([{'params': encoder}, {'params': rest}])
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, steps, pct_start=self.optimisation.warmup)
-        return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
+        return self.optimisation.over(int(self.trainer.estimated_stepping_batches),
+                                      [(self.encoder_rate, encoder), (1.0, rest)])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the network's description, as its exported file carries it."""

@@ -44,6 +44,11 @@ class Labelled:
         return Labelled(torch.div(key, classes, rounding_mode='floor'), key % classes, weight, count)
 
 
+def lovasz_at(logits: Tensor, labelled: Labelled) -> Tensor:
+    """Return the Lovász-softmax loss over all points of `labelled`, whose scores are its rows of the logits [V, K]."""
+    return lovasz_softmax(logits[labelled.row], labelled.label, labelled.count)
+
+
 class SegmentationLoss(nn.Module):
     """Cross-entropy + lovasz * Lovász-softmax, as 2DPASS (Yan et al. 2022) trains each of its classifiers.
 

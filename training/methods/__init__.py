@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from ros_kd.taxonomy import IGNORE
 from training.frames.batches import Batch, PointTargets
 from training.frames.targets import Makers, truth
 from training.images.looking import Looking
-from training.running.starting import starting_student
+from training.methods.starting import starting_student
 from training.scores.calibration import TemperatureFit
 from training.teachers import Teacher
 
@@ -41,11 +41,19 @@ class Optimisation:
     warmup: float = 0.1
     momentum: float | None = None
 
-    def optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
-        """Return what changes the parameters."""
+    def over(self, steps: int, groups: Sequence[tuple[float, list[Tensor]]]) -> dict[str, Any]:
+        """Return the optimiser and its schedule over so many steps, as Lightning takes them.
+
+        groups: parameters, and the share of the rate that they learn at.
+        """
+        parameters = [{'params': values} for _, values in groups]
         if self.momentum is None:
-            return torch.optim.AdamW(parameters, self.rate, weight_decay=self.decay)
-        return torch.optim.SGD(parameters, self.rate, self.momentum, weight_decay=self.decay, nesterov=True)
+            optimizer = torch.optim.AdamW(parameters, self.rate, weight_decay=self.decay)
+        else:
+            optimizer = torch.optim.SGD(parameters, self.rate, self.momentum, weight_decay=self.decay, nesterov=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [self.rate * share for share, _ in groups], steps,
+                                                       pct_start=self.warmup, cycle_momentum=self.momentum is None)
+        return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +141,10 @@ class Method(LightningModule):
         features = self.student.features_of(levels, voxels)
         return Answer(voxels, levels, features, self.student.head(features, voxels.backend).float())
 
+    def class_mass(self, kind: str) -> Tensor:
+        """Return float32 [C], the share of each class in the "labels" or "classes" of the training frames."""
+        return torch.from_numpy(self.trainer.datamodule.class_mass(kind, len(self.taxonomy))).float()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the sum of the losses, logging each."""
         losses = self.losses(batch, self.answer(batch))
@@ -153,9 +165,7 @@ class Method(LightningModule):
         answer = self.answer(batch)
         label, targets = answer.label, self.compared(batch)
         if targets is not None:
-            expected = np.full(len(label), IGNORE, np.uint8)
-            expected[targets.index.cpu().numpy()] = targets.values.argmax(1).cpu().numpy()
-            self._confusions[''].add(expected, label)
+            self._confusions[''].add(targets.hard(len(label)), label)
             logits, inside = answer.at(targets.index)
             self._calibration.add(logits, targets.values[inside])
         truths = [truth(frame, self.taxonomy) for frame in batch.frames]
@@ -190,14 +200,7 @@ class Method(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimiser and its one-cycle schedule over all steps of the training."""
-        groups = self.trained()
-        optimizer = self.optimisation.optimizer([{'params': values} for _, values in groups])
-        rates = [self.optimisation.rate * share for share, _ in groups]
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, steps,
-                                                       pct_start=self.optimisation.warmup,
-                                                       cycle_momentum=self.optimisation.momentum is None)
-        return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
+        return self.optimisation.over(int(self.trainer.estimated_stepping_batches), self.trained())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what export needs to build the student without the recipe's classes."""

@@ -98,5 +98,6 @@ class Contrastive(Method):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log how well points find their pixels, always among the same ones. Frames without pairs do not count."""
         pairs = self.pairs(batch, self.answer(batch), torch.Generator().manual_seed(batch_idx))
-        shown = {'val/retrieval': retrieval(pairs).nan_to_num(0), 'val/loss': info_nce(pairs, self.contrast.temperature)}
+        shown = {'val/retrieval': retrieval(pairs).nan_to_num(0),
+                 'val/loss': info_nce(pairs, self.contrast.temperature)}
         self.log_dict(shown, prog_bar=True, batch_size=len(pairs), sync_dist=True)

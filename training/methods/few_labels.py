@@ -19,16 +19,14 @@ from training.images.looking import Looking
 from training.methods import Answer, Optimisation
 from training.methods.supervised import Supervised
 from training.methods.two_d_pass import TwoDPASS
-from training.teachers import Teacher
+from training.methods.with_images import in_labelled_frames
+from training.teachers import Teacher, needed
 
 
-def filled(batch: Batch) -> Batch:
+def filled(batch: Batch, answer: Answer) -> Batch:
     """Return the batch with the teacher's classes as the labels of those frames that have no 3D labels."""
-    ends = torch.tensor([len(frame.scan) for frame in batch.frames], device=batch.labels.index.device).cumsum(0)
-    labelled = torch.zeros(len(ends), dtype=torch.bool, device=ends.device)
-    labelled[torch.bucketize(batch.labels.index, ends, right=True)] = True
     taught = batch.classes  # whose likeliest class counts, as that of one-hot labels
-    chosen = ~labelled[torch.bucketize(taught.index, ends, right=True)]
+    chosen = ~in_labelled_frames(batch, answer, taught.index)
     index = torch.cat([batch.labels.index, taught.index[chosen]])
     order = index.argsort()
     values, weight = (torch.cat([getattr(batch.labels, name), getattr(taught, name)[chosen]])[order]
@@ -36,15 +34,31 @@ def filled(batch: Batch) -> Batch:
     return replace(batch, labels=PointTargets(index[order], values, weight))
 
 
-class FewLabels(Supervised):
+class _Filled(Supervised):
+    """Makes of a method one that is told the teacher's classes where there are no labels. Classes are balanced by the
+    teacher's frequencies: a few labelled frames lack some."""
+
+    projecting: Projecting
+    balanced_by = 'classes'
+
+    def makers(self, teacher: Teacher | None) -> Makers:
+        """See Method."""
+        teacher = needed(teacher, f'{type(self).__name__} asks a teacher about frames without 3D labels')
+        return Makers(LabelTargets(self.taxonomy), ClassTargets(teacher, self.taxonomy, self.projecting))
+
+    def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
+        """See Method."""
+        return super().losses(filled(batch, answer), answer)
+
+
+class FewLabels(_Filled):
     """The losses of Supervised with 3D labels where frames have any, and a teacher's likeliest classes elsewhere.
 
     The control of FewLabelTwoDPASS: all that it is told, without its images. projecting: how images are looked up for
-    the teacher. Classes are balanced by the teacher's frequencies: a few labelled frames lack some.
+    the teacher.
     """
 
     learns_without_labels = True
-    balanced_by = 'classes'
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
                  optimisation: Optimisation = Optimisation(), projecting: Projecting = Projecting(),
@@ -52,23 +66,13 @@ class FewLabels(Supervised):
         super().__init__(taxonomy, student, optimisation, lovasz, balance)
         self.projecting = projecting
 
-    def makers(self, teacher: Teacher | None) -> Makers:
-        """See Method."""
-        return _makers(self, teacher)
 
-    def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
-        """See Method."""
-        return super().losses(filled(batch), answer)
-
-
-class FewLabelTwoDPASS(TwoDPASS):
+class FewLabelTwoDPASS(_Filled, TwoDPASS):
     """2DPASS whose classifiers learn from a teacher's likeliest classes, too, in frames without 3D labels.
 
     With few labelled frames the fused classifiers of 2DPASS know little more than the student that they teach; an image
     network that was trained on labelled images does. projecting: see FewLabels. Further ones: see TwoDPASS.
     """
-
-    balanced_by = 'classes'
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
                  optimisation: Optimisation = Optimisation(), image: ImageBranch = ImageBranch(),
@@ -77,18 +81,3 @@ class FewLabelTwoDPASS(TwoDPASS):
         super().__init__(taxonomy, student, optimisation, image, looking, hidden=hidden, divergence=divergence,
                          lovasz=lovasz, balance=balance)
         self.projecting = projecting
-
-    def makers(self, teacher: Teacher | None) -> Makers:
-        """See Method."""
-        return _makers(self, teacher)
-
-    def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
-        """See Method."""
-        return super().losses(filled(batch), answer)
-
-
-def _makers(method: FewLabels | FewLabelTwoDPASS, teacher: Teacher | None) -> Makers:
-    if teacher is None:
-        raise ValueError(f'{type(method).__name__} asks a teacher about frames without 3D labels: give data.teacher in '
-                         'the recipe')
-    return Makers(LabelTargets(method.taxonomy), ClassTargets(teacher, method.taxonomy, method.projecting))

@@ -21,8 +21,7 @@ from training.frames.projected import ClassTargets, FeatureTargets, Projecting
 from training.frames.targets import LabelTargets, Makers, fold, reachable
 from training.losses.divergence import balance, kl_divergence, soft_cross_entropy
 from training.losses.features import cosine_distance, squared_distance
-from training.losses.lovasz import lovasz_softmax
-from training.losses.segmentation import Labelled
+from training.losses.segmentation import Labelled, lovasz_at
 from training.methods import Answer, Method, Optimisation
 from training.teachers import FeatureTeacher, Teacher
 
@@ -115,8 +114,7 @@ class FSKD(Method):
     def on_fit_start(self) -> None:
         """Balance classes by their frequency in the teacher's answers."""
         if self.terms.balance:
-            mass = torch.from_numpy(self.trainer.datamodule.class_mass('classes', len(self.taxonomy))).float()
-            self.class_weight.copy_(balance(mass, self.terms.balance))
+            self.class_weight.copy_(balance(self.class_mass('classes'), self.terms.balance))
 
     def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
         """See Method; a loss whose weight is 0 is left out."""
@@ -125,7 +123,8 @@ class FSKD(Method):
         theirs, ours = batch.features.values[inside], answer.features[voxel]
         with torch.no_grad():
             taught = head.logits(theirs, backend)
-            weight = batch.features.weight[inside] * self.worth(taught)
+            mass = self.mass(taught)
+            weight = batch.features.weight[inside] * self.worth(mass)
         losses = {}
         if terms.feature:
             losses['feature'] = terms.feature * DISTANCES[terms.distance](
@@ -136,18 +135,20 @@ class FSKD(Method):
                 temperature=terms.temperature * self.temperature_of_teacher, weight=weight)
         if terms.lovasz:
             counted = weight > 0
-            label = ((taught[counted] / self.temperature_of_teacher).softmax(1) @ self.fold).argmax(1)
-            known = Labelled.of(voxel[counted], label, weight[counted])
-            losses['lovasz'] = terms.lovasz * lovasz_softmax(answer.logits[known.row], known.label, known.count)
+            known = Labelled.of(voxel[counted], mass[counted].argmax(1), weight[counted])
+            losses['lovasz'] = terms.lovasz * lovasz_at(answer.logits, known)
         if terms.labels:
             logits, inside = answer.at(batch.labels.index)
             losses['labels'] = terms.labels * soft_cross_entropy(
                 logits, batch.labels.values[inside], batch.labels.weight[inside, None] * self.class_weight)
         return losses
 
-    def worth(self, logits: Tensor) -> Tensor:
-        """Return how much points count, float32 [M], by the teacher's logits [M, K] there (as ClassTargets do)."""
-        mass = (logits / self.temperature_of_teacher).softmax(1) @ self.fold
+    def mass(self, logits: Tensor) -> Tensor:
+        """Return the probabilities float32 [M, C] of the student's classes by the teacher's logits [M, K]."""
+        return (logits / self.temperature_of_teacher).softmax(1) @ self.fold
+
+    def worth(self, mass: Tensor) -> Tensor:
+        """Return how much points count, float32 [M], by the teacher's probabilities [M, C] (as ClassTargets do)."""
         mapped = mass.sum(1)
         kept = (mapped >= max(self.projecting.mapped, 1e-3)) & (mass.amax(1) >= self.projecting.confidence * mapped)
         return kept * (mass @ self.class_weight)

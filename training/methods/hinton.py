@@ -15,7 +15,7 @@ from training.frames.targets import LabelTargets, Makers
 from training.losses.divergence import kl_divergence
 from training.methods import Answer, Optimisation
 from training.methods.supervised import Supervised
-from training.teachers import Teacher
+from training.teachers import Teacher, needed
 
 
 class Hinton(Supervised):
@@ -38,8 +38,7 @@ class Hinton(Supervised):
 
     def makers(self, teacher: Teacher | None) -> Makers:
         """See Method."""
-        if teacher is None:
-            raise ValueError('distillation needs a teacher: give data.teacher in the recipe')
+        teacher = needed(teacher, 'distillation needs a teacher')
         return Makers(LabelTargets(self.taxonomy), ClassTargets(teacher, self.taxonomy, self.projecting))
 
     def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:

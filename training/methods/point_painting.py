@@ -19,7 +19,7 @@ from training.frames.projected import ClassTargets, Projecting
 from training.frames.targets import LabelTargets, Makers, TargetMaker, Targets
 from training.methods import Optimisation
 from training.methods.supervised import Supervised
-from training.teachers import Teacher
+from training.teachers import Teacher, needed
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ class PointPainting(Supervised):
 
     def makers(self, teacher: Teacher | None) -> Makers:
         """See Method."""
-        if teacher is None:
-            raise ValueError('painting points needs a teacher: give data.teacher in the recipe')
+        teacher = needed(teacher, 'painting points needs a teacher')
         scores = OwnViews(ClassTargets(teacher, self.taxonomy, self.projecting))
         return Makers(LabelTargets(self.taxonomy), scores)
 

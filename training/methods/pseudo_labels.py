@@ -10,7 +10,7 @@ from training.frames.projected import ClassTargets, Projecting
 from training.frames.targets import Makers, reachable
 from training.methods import Optimisation
 from training.methods.supervised import Supervised
-from training.teachers import Teacher
+from training.teachers import Teacher, needed
 
 
 class PseudoLabels(Supervised):
@@ -30,7 +30,6 @@ class PseudoLabels(Supervised):
 
     def makers(self, teacher: Teacher | None) -> Makers:
         """See Method."""
-        if teacher is None:
-            raise ValueError('pseudo-labels need a teacher: give data.teacher in the recipe')
+        teacher = needed(teacher, 'pseudo-labels need a teacher')
         self.taught = reachable(teacher.taxonomy, self.taxonomy)
         return Makers(classes=ClassTargets(teacher, self.taxonomy, self.projecting))

@@ -13,10 +13,9 @@ from training.frames.batches import Batch
 from training.frames.projected import ClassTargets, Projecting
 from training.frames.targets import Makers, reachable
 from training.losses.divergence import balance, soft_cross_entropy
-from training.losses.lovasz import lovasz_softmax
-from training.losses.segmentation import Labelled
+from training.losses.segmentation import Labelled, lovasz_at
 from training.methods import Answer, Method, Optimisation
-from training.teachers import Teacher
+from training.teachers import Teacher, needed
 
 
 class SoftLabels(Method):
@@ -35,16 +34,14 @@ class SoftLabels(Method):
 
     def makers(self, teacher: Teacher | None) -> Makers:
         """See Method."""
-        if teacher is None:
-            raise ValueError('distillation needs a teacher: give data.teacher in the recipe')
+        teacher = needed(teacher, 'distillation needs a teacher')
         self.taught = reachable(teacher.taxonomy, self.taxonomy)
         return Makers(classes=ClassTargets(teacher, self.taxonomy, self.projecting))
 
     def on_fit_start(self) -> None:
         """Balance classes by their frequency in the training targets."""
         if self.exponent:
-            mass = torch.from_numpy(self.trainer.datamodule.class_mass('classes', len(self.taxonomy))).float()
-            self.class_weight.copy_(balance(mass, self.exponent))
+            self.class_weight.copy_(balance(self.class_mass('classes'), self.exponent))
 
     def losses(self, batch: Batch, answer: Answer) -> dict[str, Tensor]:
         """Return the losses over the points with targets."""
@@ -54,5 +51,5 @@ class SoftLabels(Method):
         found = {'classes': soft_cross_entropy(answer.logits[voxels], values, weight[:, None] * self.class_weight)}
         if self.lovasz:
             known = Labelled.of(voxels, values.argmax(1), weight)
-            found['lovasz'] = self.lovasz * lovasz_softmax(answer.logits[known.row], known.label, known.count)
+            found['lovasz'] = self.lovasz * lovasz_at(answer.logits, known)
         return found

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ros_kd.students.presets import StudentSpec
@@ -41,7 +40,7 @@ class Supervised(Method):
     def on_fit_start(self) -> None:
         """Balance classes by their frequency in what is learnt. Raises ValueError if that is nothing."""
         kind = self.balanced_by or self.kind
-        mass = torch.from_numpy(self.trainer.datamodule.class_mass(kind, len(self.taxonomy))).float()
+        mass = self.class_mass(kind)
         if not mass.any():
             raise ValueError(f'{type(self).__name__} learns from {kind} of points, but not one point has any: '
                              'choose a data set with 3D labels and data.labels.share above 0, or a teacher that knows '

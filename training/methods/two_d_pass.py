@@ -19,7 +19,8 @@ from training.images.branch import ImageBranch
 from training.images.looking import Looking
 from training.losses.divergence import kl_divergence, kl_divergence_per_entry
 from training.methods import Answer, Optimisation
-from training.methods.fusion_scales import FusionScale, ImageOnly, ReleasedScale, ScaleAnswer, WithoutLearner, classifier, majority
+from training.methods.fusion_scales import (
+    FusionScale, ImageOnly, ReleasedScale, ScaleAnswer, WithoutLearner, classifier, majority)
 from training.methods.with_images import Seen, WithImages, in_labelled_frames, labels_at
 
 PARTS: dict[str, type[nn.Module]] = {'kl': ImageOnly, 'fusion': WithoutLearner, 'learner': FusionScale}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.students.adapters import AdapterSpec
@@ -76,10 +76,14 @@ def student_of(checkpoint: dict[str, Any]) -> tuple[nn.Module, CheckpointInfo]:
                           None if adapter is None else AdapterSpec(**adapter), described.get('taught'),
                           described.get('backbone', False))
     student = info.build()
-    prefix = 'student.'
-    student.load_state_dict({name[len(prefix):]: value for name, value in checkpoint['state_dict'].items()
-                             if name.startswith(prefix)})
+    student.load_state_dict(weights_of(checkpoint, 'student.'))
     return student, info
+
+
+def weights_of(checkpoint: dict[str, Any], prefix: str) -> dict[str, Tensor]:
+    """Return the weights of the module that a run's checkpoint keeps under the prefix, by their names in it."""
+    return {name.removeprefix(prefix): value for name, value in checkpoint['state_dict'].items()
+            if name.startswith(prefix)}
 
 
 def _validation_score(checkpoint: dict[str, Any]) -> tuple[Score, ...]:

@@ -14,7 +14,7 @@ from training.images.checkpoint import NetworkInfo, save_image_network
 from training.images.data import ImageSets
 from training.images.segmentation import ImageSegmentation
 from training.running.cli import TrainingCLI, quieten
-from training.running.export import find_run_checkpoint
+from training.running.export import find_run_checkpoint, weights_of
 
 TEACHER = 'teacher.safetensors'
 
@@ -42,10 +42,9 @@ def export_teacher(run: Path, out: Path) -> Path:
     text = checkpoint.get('image_network')
     if text is None:
         raise ValueError(f'{path} describes no image network: expected a checkpoint of `python -m training fit-images`')
-    info, prefix = NetworkInfo.from_json(text), 'network.'
+    info = NetworkInfo.from_json(text)
     network = info.build()
-    network.load_state_dict({name[len(prefix):]: value for name, value in checkpoint['state_dict'].items()
-                             if name.startswith(prefix)})
+    network.load_state_dict(weights_of(checkpoint, 'network.'))
     return save_image_network(out, network, info)
 
 

@@ -24,7 +24,7 @@ from ros_kd.scores import Confusion
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.frames.targets import reachable, truth
 from training.scores.labellers import Constant, Labeller, ProjectedTeacher, Student, answers, translate
-from training.scores.metrics import Calibration, frequency_weighted_iou
+from training.scores.metrics import Calibration, frequency_weighted_iou, mean_over
 from training.scores.subsets import subsets
 
 PROTOCOL = ('mIoU: mean over the classes that have labelled points; reachable mIoU: over those of them that training '
@@ -84,6 +84,23 @@ class Evaluation:
         self.parts: dict[str, Confusion] = {}
         self.calibration = Calibration.empty()
         self.frames = 0
+        self._label_sets: set[str] = set()
+
+    @property
+    def label_sets(self) -> str:
+        """Names of the taxonomies that the frames' labels are of."""
+        return ', '.join(sorted(self._label_sets))
+
+    def ask(self, labeller: Labeller, frame: PairedFrame) -> tuple[np.ndarray, np.ndarray | None]:
+        """Count what a labeller answers; a teacher only where it does. Raises as `add` does.
+
+        Returns labels uint8 [N], ids of the taxonomy, and bool [N], which points count (None: all).
+        """
+        prediction = labeller.label(frame)
+        label = translate(prediction.label, labeller.taxonomy, self.taxonomy)
+        only = prediction.label != IGNORE if isinstance(labeller, ProjectedTeacher) else None
+        self.add(frame, label, prediction.confidence, only)
+        return label, only
 
     def add(self, frame: PairedFrame, label: np.ndarray, confidence: np.ndarray,
             only: np.ndarray | None = None) -> None:
@@ -102,6 +119,7 @@ class Evaluation:
             part = self.parts.setdefault(name, Confusion.empty(len(self.taxonomy)))
             part.add(expected[chosen], label[chosen])
         self.frames += 1
+        self._label_sets.add(frame.scan.taxonomy.name)
 
     def report(self, labeller: str, datasets: list[str], labels: str, augmentation: str,
                reached: Collection[int] | None = None) -> Report:
@@ -111,11 +129,10 @@ class Evaluation:
         support = {name: int(value) for name, value in zip(names, whole.support) if name}
         parts = {name: SubsetScore(part.total, int((part.support > 0).sum()), part.mean_iou, part.accuracy)
                  for name, part in self.parts.items() if part.total}
-        among = [i for i, name in enumerate(names) if name and (reached is None or i in reached)]
-        found = [iou[names[i]] for i in among if iou[names[i]] is not None]
+        among = [name for i, name in enumerate(names) if name and (reached is None or i in reached)]
         return Report(labeller, datasets, self.taxonomy.name, labels, self.frames, whole.total, augmentation,
                       whole.mean_iou, whole.accuracy, frequency_weighted_iou(whole), self.calibration.error, iou,
-                      support, parts, [names[i] for i in among], float(np.mean(found)) if found else math.nan)
+                      support, parts, among, mean_over(iou, among))
 
 
 def evaluate(labeller: Labeller, datasets: list[str], taxonomy: Taxonomy, augmentation: str = 'none',
@@ -126,23 +143,19 @@ def evaluate(labeller: Labeller, datasets: list[str], taxonomy: Taxonomy, augmen
     teacher is scored only where it answers. reached: ids of `taxonomy` that reachable mIoU is over; None: those that
     the labeller was taught. Raises DatasetError or ValueError.
     """
-    evaluation, sources, gallery = Evaluation(taxonomy), set(), None
+    evaluation, gallery = Evaluation(taxonomy), None
     if pictures is not None:
         from training.scores.gallery import Gallery
         gallery = Gallery(pictures, taxonomy, worst)
     for specification in datasets:
         for frame in track(open_dataset(specification), f'Evaluating {specification}', transient=True):
-            prediction = labeller.label(frame)
-            label = translate(prediction.label, labeller.taxonomy, taxonomy)
-            only = prediction.label != IGNORE if isinstance(labeller, ProjectedTeacher) else None
-            evaluation.add(frame, label, prediction.confidence, only)
-            sources.add(frame.scan.taxonomy.name)
+            label, only = evaluation.ask(labeller, frame)
             if gallery is not None:
                 gallery.add(specification, frame, label, only)
     if gallery is not None:
         gallery.write(labeller.name, evaluation.whole)
     reached = answers(labeller, taxonomy) if reached is None else reached
-    return evaluation.report(labeller.name, datasets, ', '.join(sorted(sources)), augmentation, reached)
+    return evaluation.report(labeller.name, datasets, evaluation.label_sets, augmentation, reached)
 
 
 def show(report: Report, console: Console) -> None:

@@ -16,11 +16,14 @@ from rich.progress import track
 
 from ros_kd.datasets import open_dataset
 from ros_kd.frames import PairedFrame
+from ros_kd.inspection.samples import spread
 from ros_kd.pictures import class_colors, from_above, legend, over_image, stack, write
 from ros_kd.projection import project
 from ros_kd.students.checkpoint import load_checkpoint
+from ros_kd.students.predictor import chosen_device
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.frames.targets import truth
+from training.methods import Answer
 
 _NOWHERE = (70, 70, 70)
 
@@ -87,8 +90,7 @@ class FeatureExtractor:
     """An exported student that tells its features. Raises CheckpointError."""
 
     def __init__(self, checkpoint: Path, device: str = 'auto') -> None:
-        name = ('cuda' if torch.cuda.is_available() else 'cpu') if device == 'auto' else device
-        self.device = torch.device(name)
+        self.device = chosen_device(device)
         student, self.info = load_checkpoint(checkpoint)
         self.student = student.to(self.device)
 
@@ -100,8 +102,7 @@ class FeatureExtractor:
         label = _known(frame, self.info.taxonomy)
         true = label is not None
         if not true:
-            best = self.student.head(features, batch.backend).argmax(1)
-            label = torch.cat([best, best.new_full((1,), IGNORE)])[batch.point_voxel].byte().cpu().numpy()
+            label = Answer(batch, (), features, self.student.head(features, batch.backend)).label
         return FrameFeatures(frame, features.half().cpu().numpy(), batch.point_voxel.cpu().numpy(), label, true)
 
 
@@ -182,8 +183,7 @@ def _source(found: Sequence[FrameFeatures]) -> str:
 def _frames(specifications: Sequence[str], most: int) -> list[PairedFrame]:
     sources = [open_dataset(specification) for specification in specifications]
     places = [(source, i) for source in sources for i in range(len(source))]
-    chosen = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))
-    return [places[i][0][places[i][1]] for i in chosen]
+    return [places[i][0][places[i][1]] for i in spread(len(places), most)]
 
 
 def draw(extractor: FeatureExtractor, frames: Sequence[PairedFrame], out: Path, points: int, seed: int) -> list[Path]:

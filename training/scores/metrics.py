@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Iterable, Mapping
 
 import numpy as np
 
@@ -17,6 +18,12 @@ def frequency_weighted_iou(confusion: Confusion) -> float:
     """Return the IoU weighted by the classes' labelled points; NaN without any."""
     support, iou = confusion.support, confusion.iou
     return float(np.nansum(iou * support) / support.sum()) if support.any() else float('nan')
+
+
+def mean_over(iou: Mapping[str, float | None], names: Iterable[str]) -> float:
+    """Return the mean IoU over those of the classes `names` that have labelled points; NaN without any."""
+    values = [iou[name] for name in names if iou[name] is not None]
+    return sum(values) / len(values) if values else float('nan')
 
 
 @dataclass

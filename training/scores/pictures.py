@@ -49,9 +49,7 @@ class ValidationPicture(Callback):
         if batch_idx or trainer.sanity_checking or not trainer.is_global_zero or not boards:
             return
         label, targets = pl_module.answer(batch).label, pl_module.compared(batch)
-        known = np.full(len(label), IGNORE, np.uint8)
-        if targets is not None:
-            known[targets.index.cpu().numpy()] = targets.values.argmax(1).cpu().numpy()
+        known = np.full_like(label, IGNORE) if targets is None else targets.hard(len(label))
         shown = [from_above(batch.frames[0].points, class_colors(ids, pl_module.taxonomy)) for ids in (label, known)]
         picture = stack([*shown, legend(pl_module.taxonomy)], ['student', 'targets', 'classes'], columns=3)
         for board in boards:

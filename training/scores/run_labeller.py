@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ros_kd.frames import PairedFrame
 from ros_kd.students.nearest import nearest_logits
-from ros_kd.students.predictor import Prediction, Predictor
+from ros_kd.students.predictor import Prediction, Predictor, chosen_device
 from training.frames.augmentation import Sample
 from training.frames.batches import Batch
 from training.frames.targets import Knowledge, Targets
@@ -38,8 +38,8 @@ def run_labeller(run: Path, root: Path | None = None, views: int = 1, device: st
         raise ValueError(f'{run} is no run: expected the folder of a training, with its recipe.yaml')
     checkpoint = torch.load(find_run_checkpoint(run), map_location='cpu', weights_only=True)
     if 'student' not in checkpoint:
-        raise ValueError(f'{run} has no student: expected the folder of `python -m training fit`; what fit-images trained '
-                         'is scored by evaluate --teacher RECIPE')
+        raise ValueError(f'{run} has no student: expected the folder of `python -m training fit`; what fit-images '
+                         'trained is scored by evaluate --teacher RECIPE')
     if not checkpoint['student']['cameras']:
         return LidarRun(run, checkpoint, views, device)
     if views > 1:
@@ -70,7 +70,7 @@ class CameraRun:
         recipe = run / 'recipe.yaml'
         self.method = method_of(recipe)
         self.method.load_state_dict(checkpoint['state_dict'])
-        self.method.to(device if device != 'auto' else 'cuda' if torch.cuda.is_available() else 'cpu').eval()
+        self.method.to(chosen_device(device)).eval()
         self.temperature = checkpoint['student']['temperature']
         self.taxonomy, self.taught = self.method.taxonomy, checkpoint['student'].get('taught')
         self.name = f'run {run} (with its cameras)'

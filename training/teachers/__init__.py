@@ -52,6 +52,13 @@ class Teacher(ABC):
         """
 
 
+def needed(teacher: Teacher | None, what: str) -> Teacher:
+    """Return the teacher. Raises ValueError if there is none; what: says who needs it."""
+    if teacher is None:
+        raise ValueError(f'{what}: give data.teacher in the recipe')
+    return teacher
+
+
 class FeatureTeacher(Teacher):
     """A teacher whose features can be learnt, too.
 

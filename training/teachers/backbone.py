@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from ros_kd.frames import CameraView
+from ros_kd.students.predictor import chosen_device
 from training.frames.sampling import Grid, bilinear
+from training.images.network import as_input
 from training.teachers import NO_CLASSES, FeatureTeacher
-from training.teachers.pretrained import RecentMaps, chosen_device, fingerprint, in_color, load, normalised
+from training.teachers.pretrained import RecentMaps, fingerprint, load
 
 
 class Backbone(FeatureTeacher):
@@ -48,7 +50,8 @@ class Backbone(FeatureTeacher):
         if stride is not None:
             dilate(self.network, stride)
         self.network.to(self.device)
-        self._looks = {name: getattr(processor, name) for name in ('image_mean', 'image_std')
+        names = {'mean': 'image_mean', 'deviation': 'image_std'}
+        self._looks = {own: getattr(processor, name) for own, name in names.items()
                        if getattr(processor, name, None) is not None}
         self._patch = _patch_of(self.network.config)
         self._maps: RecentMaps[np.ndarray] = RecentMaps()
@@ -78,10 +81,9 @@ class Backbone(FeatureTeacher):
     @torch.inference_mode()
     def _run(self, image: np.ndarray) -> np.ndarray:
         """Return float32 [D, h, w] for an image uint8 [H, W, 3] or [H, W]."""
-        image = in_color(image)
         wanted = self.size if self.size is not None else image.shape[:2]
         height, width = (max(round(length / patch), 1) * patch for length, patch in zip(wanted, self._patch))
-        pixels = normalised(image, (height, width), **self._looks).to(self.device)
+        pixels = as_input(torch.tensor(image)[None], (height, width), **self._looks).to(self.device)
         if hasattr(self.network, 'out_features'):
             maps = self.network(pixel_values=pixels).feature_maps[-1][0]
         else:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ import torch
 
 from ros_kd.frames import CameraView
 from ros_kd.label_sets import get_taxonomy
+from ros_kd.students.predictor import chosen_device
 from ros_kd.taxonomy import IGNORE, Taxonomy
 from training.frames.sampling import Grid, bilinear
 from training.teachers import FeatureTeacher, known_part
 from training.teachers.classifier import Classifier
-from training.teachers.pretrained import ImageInput, RecentMaps, chosen_device, fingerprint, load
+from training.teachers.pretrained import ImageInput, RecentMaps, fingerprint, load
 
 _NEVER = -1e4  # the logit of a class that the network does not know; finite, so that it stays one in half precision
 
@@ -103,7 +105,7 @@ class HuggingFace(FeatureTeacher):
                              'learnt: use a SegFormer, UPerNet, MaskFormer or Mask2Former')
         return width
 
-    @property
+    @cached_property
     def classifier(self) -> Classifier | None:
         """The network's last layer, rows in the order of the taxonomy, those of other classes behind.
 

@@ -13,10 +13,12 @@ from typing import Any, Callable, Generic, Hashable, Protocol, Sequence, TypeVar
 import numpy as np
 import torch
 
+from training.images.looking import in_color
+from training.images.network import as_input
+
 _KEPT = 256 << 20  # bytes of maps of recent images: neighbouring scans look at the same image
 _SAMPLED = 256  # values of each tensor that tell weights apart
 _UNUSED = ('pooler', 'mask_token')  # parts that answers do not depend on
-_IMAGENET = {'image_mean': (0.485, 0.456, 0.406), 'image_std': (0.229, 0.224, 0.225)}
 
 
 class _Sized(Protocol):
@@ -60,33 +62,13 @@ class ImageInput:
         """Return float32 [1, 3, h, w] for an image uint8 [H, W, 3] or [H, W]."""
         image = in_color(image)
         if self.processor is None:
-            return normalised(image, self.size or image.shape[:2], **_IMAGENET)
+            return as_input(torch.tensor(image)[None], self.size)
         options: dict[str, Any] = {}
         if self.size is not None:
             options['size'] = {'height': self.size[0], 'width': self.size[1]}
         if getattr(self.processor, 'do_center_crop', False):
             options['do_center_crop'] = False  # the borders of the image have points, too
         return self.processor(images=image, return_tensors='pt', **options)['pixel_values']
-
-
-def in_color(image: np.ndarray) -> np.ndarray:
-    """Return an image [H, W, 3]; a grey one [H, W] has three equal channels."""
-    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
-
-
-def normalised(image: np.ndarray, size: Sequence[int], image_mean: Sequence[float] = _IMAGENET['image_mean'],
-               image_std: Sequence[float] = _IMAGENET['image_std']) -> torch.Tensor:
-    """Return float32 [1, 3, h, w]: an image uint8 [H, W, 3] resized to (h, w), minus mean, by deviation (of 0..1)."""
-    pixels = torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
-    if tuple(size) != image.shape[:2]:
-        pixels = torch.nn.functional.interpolate(pixels, tuple(size), mode='bilinear', antialias=True)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (image_mean, image_std))
-    return (pixels - mean) / std
-
-
-def chosen_device(device: str) -> str:
-    """Return the device that "auto" means here, or the one named."""
-    return device if device != 'auto' else 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
 def load(model: str, what: str, kinds: Sequence[Any], **options: Any) -> tuple[Any, Any]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Callable, Protocol, Sequence
-from urllib.parse import parse_qsl
 
 import numpy as np
 
@@ -77,8 +76,7 @@ def open_images(specification: str) -> LabelledImages:
     if not colon or kind not in KINDS:
         from training.images.datasets import frames
         return frames.open(specification)
-    options = Options(dict(parse_qsl(query.replace('+', '%2B'), keep_blank_values=True)))
-    return import_module(KINDS[kind]).open(Path(path).expanduser(), options)
+    return import_module(KINDS[kind]).open(Path(path).expanduser(), Options.of(query))
 
 
 def lookup(source: Taxonomy, target: Taxonomy) -> np.ndarray:

@@ -10,7 +10,6 @@ categories (animals, debris ...) may be anything.
 from __future__ import annotations
 
 import base64
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ros_kd.datasets import DatasetError, Options
-from ros_kd.datasets.files import thin
+from ros_kd.datasets.files import read_table, thin
 from ros_kd.images import ImageFile
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.taxonomy import IGNORE
@@ -73,14 +72,8 @@ def open(path: Path, options: Options) -> ImageList:
 
 
 def _rows(tables: Path, name: str) -> list[dict]:
-    file = tables / f'{name}.json'
-    try:
-        return json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise DatasetError(f'table {file} is missing: expected the official tables of nuImages, v1.0-train, v1.0-val '
-                           f'or v1.0-mini, in {tables.parent}') from None
-    except ValueError as error:
-        raise DatasetError(f'table {file} is no JSON ({error}): is it cut off?') from None
+    return read_table(tables / f'{name}.json', 'expected the official tables of nuImages, v1.0-train, v1.0-val or '
+                      f'v1.0-mini, in {tables.parent}')
 
 
 def _masks(tables: Path, images: set[str]) -> dict[str, list[_Mask]]:

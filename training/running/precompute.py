@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from training.frames.cache import free_space
 from training.frames.prepared import PreparedFrames
 from training.running.recipe import Recipe, read_recipe
 
@@ -93,7 +93,7 @@ def _fill(frames: PreparedFrames, title: str, rank: int, world: int) -> int:
 
 
 def _warn_of_space(folder: Path, needed: float) -> None:
-    free = shutil.disk_usage(folder).free
+    free = free_space(folder)
     if needed > free:
         print(f'warning: the rest will take about {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free at {folder}: '
               'choose a folder on another disk (--out), or make space', file=sys.stderr)
