@@ -1,5 +1,5 @@
 # make demo   from a simulated drive to a labelled cloud, with a report to look at
-# make test   set up and run the tests
+# make test   set up and run the tests, files side by side: make test JOBS=1 ARGS=test/nodes for some of them, one by one
 # make setup  only set up: .venv with ROS 2 (where no distribution is sourced), torch and this package with its kernels
 # make bench NAME=x   one benchmark of benchmarks/, a JSON object a line
 
@@ -11,6 +11,8 @@ export AMENT_PREFIX_PATH := $(VENV)$(if $(AMENT_PREFIX_PATH),:$(AMENT_PREFIX_PAT
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 # Example: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu  (a machine without a GPU: a small download)
 TORCH_INDEX ?=
+# Files of tests at a time; each test of nodes has a ROS_DOMAIN_ID of its own.
+JOBS ?= 2
 
 PACKAGE := $(shell find ros_kd launch config scripts resource -type f -not -name '*.pyc' -not -name '*.so') package.xml setup.py setup.cfg
 UNDERLAY := $(shell find underlay -type f -not -name '*.pyc' -not -path '*/build/*' -not -path '*.egg-info/*')
@@ -24,7 +26,7 @@ demo: setup
 	@$(PY) tools/demo.py --out out/demo
 
 test: setup $(VENV)/.extra
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 bench: setup $(VENV)/.extra
 	@test -f benchmarks/$(NAME).py || { echo "no benchmark '$(NAME)'; there are: $$(cd benchmarks && ls *.py | sed 's/\.py//' | tr '\n' ' ')"; exit 2; }

@@ -24,7 +24,7 @@ from ros_kd.nodes.approximate_time import PairingFilter  # noqa: E402
 from ros_kd.nodes.messages import to_time  # noqa: E402
 from ros_kd.pairing import Pairer, Reason  # noqa: E402
 
-DOMAIN = 187
+DOMAIN = 49
 MS = 1_000_000
 PATIENCE = 20.0  # seconds
 

@@ -24,7 +24,7 @@ S = 1_000_000_000
 
 
 def test_pause_split_stop_and_start_by_services(tmp_path):
-    with Vehicle(65) as vehicle, recorder(65, tmp_path / 'pairs', start_paused=True) as record:
+    with Vehicle(45) as vehicle, recorder(45, tmp_path / 'pairs', start_paused=True) as record:
         vehicle.connect()
         now = vehicle.drive(100 * S, 5)
         assert vehicle.call('record/resume').success
@@ -104,7 +104,7 @@ def test_a_bag_that_somebody_removes_is_no_success(tmp_path):
 
 
 def test_a_snapshot_writes_the_last_seconds(tmp_path):
-    with Vehicle(66) as vehicle, recorder(66, tmp_path / 'pairs', snapshot_duration=1.0) as record:
+    with Vehicle(46) as vehicle, recorder(46, tmp_path / 'pairs', snapshot_duration=1.0) as record:
         vehicle.connect().drive(100 * S, 30)
         assert not (tmp_path / 'pairs').exists()
         assert vehicle.call('record/snapshot').success
@@ -115,7 +115,7 @@ def test_a_snapshot_writes_the_last_seconds(tmp_path):
 
 @pytest.mark.parametrize('trigger,kind', [('while', Bool), ('next', Empty)])
 def test_a_topic_triggers_what_is_recorded(tmp_path, trigger, kind):
-    with Vehicle(67) as vehicle, recorder(67, tmp_path / 'pairs', trigger_topic='go', trigger=trigger) as record:
+    with Vehicle(48) as vehicle, recorder(48, tmp_path / 'pairs', trigger_topic='go', trigger=trigger) as record:
         go = vehicle.node.create_publisher(kind, 'go', 10)
         vehicle.connect()
         wait_until(go.get_subscription_count, 'trigger')
