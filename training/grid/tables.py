@@ -15,6 +15,7 @@ from training.grid.plan import Grid, GridError, Plot, Run, Table
 from training.grid.results import PIXELS, SECONDS, Result, Results
 
 _PLAIN = {PIXELS: 'px', SECONDS: 's'}  # metrics that are no fractions, and their units
+_MARKERS = 'os^vDP*X<>'
 
 
 @dataclass(frozen=True)
@@ -114,21 +115,25 @@ def draw(grid: Grid, results: Results, plot: Plot, path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure((7, 4.2), layout='constrained')
+    figure = Figure((9 if plot.lines else 7, 4.2), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    lines = grid.axes[plot.lines] if plot.lines else ('',)
-    for line in lines:
-        x, y, spread = _line(grid, results, plot, line)
-        if len(x):
-            axes.errorbar(x, y, spread, marker='o', capsize=3, label=line)
+    lines = plot.where.get(plot.lines, grid.axes[plot.lines]) if plot.lines else ('',)
+    drawn = {line: found for line in lines if (found := _line(grid, results, plot, line))[0]}
+    for number, (line, (x, y, spread)) in enumerate(drawn.items()):
+        # Side by side, where whole numbers stand for names: else their bars hide each other.
+        aside = 0.02 * (number - (len(drawn) - 1) / 2) if plot.x in grid.axes else 0
+        axes.errorbar([value + aside for value in x], y, spread, marker=_MARKERS[number % len(_MARKERS)], capsize=3,
+                      color=f'C{number % 10}', label=line)
     if plot.x in grid.axes:
-        axes.set_xticks(range(len(grid.axes[plot.x])), grid.axes[plot.x])
+        shown = plot.where.get(plot.x, grid.axes[plot.x])
+        ticks = [place for place, value in enumerate(grid.axes[plot.x]) if value in shown]
+        axes.set_xticks(ticks, [grid.axes[plot.x][place] for place in ticks])
     axes.set_xlabel(_title(plot.x) if plot.x not in grid.axes else plot.x)
     axes.set_ylabel(_title(plot.metric))
     axes.grid(alpha=0.3)
-    if plot.lines and axes.has_data():
-        axes.legend(title=plot.lines, fontsize='small')
+    if plot.lines and drawn:
+        figure.legend(title=plot.lines, fontsize='small', loc='outside right upper')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={'Software': None})
     return path
