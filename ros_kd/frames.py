@@ -53,8 +53,7 @@ class Scan:
 
     def only(self, rows: np.ndarray) -> Scan:
         """Return the scan with the points that `rows`, bool [N] or their places, chooses."""
-        columns = {name: getattr(self, name)[rows] for name in COLUMNS
-                   if getattr(self, name) is not None}
+        columns = {name: getattr(self, name)[rows] for name in COLUMNS if getattr(self, name) is not None}
         return replace(self, points=self.points[rows], **columns)
 
 

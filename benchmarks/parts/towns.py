@@ -48,8 +48,9 @@ def written(town: Town, folder: Path) -> Path:
     shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
     folder.mkdir(parents=True, exist_ok=True)
     drive = SimulatedDrive(Simulation(town.seed, RIG), FIRST, STEP, town.frames)
-    with PairedBagWriter(part, rig_of(drive[0])) as writer:
-        for frame in drive:
+    frames = list(drive)  # scans are cast whenever they are asked for; images wait
+    with PairedBagWriter(part, rig_of(frames[0])) as writer:
+        for frame in frames:
             writer.write_frame(frame if town.jitter is None else jittered(frame, drive.simulation, town.jitter))
     part.rename(path)
     return path

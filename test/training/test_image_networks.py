@@ -10,7 +10,7 @@ import torch
 
 from training.frames.sampling import Grid, bilinear
 from training.images.backbone import RESNETS, ResNet, ResNetSpec, load_resnet
-from training.images.network import ImageNetwork, as_input, sample
+from training.images.network import ImageNetwork, as_input, one_input, sample
 
 transformers = pytest.importorskip('transformers')
 TINY = ResNetSpec((1, 1, 1, 1), (4, 8, 8, 16), stem=4)
@@ -97,3 +97,8 @@ def test_images_become_the_input_of_the_network():
     assert small.shape == (1, 3, 2, 3)
     assert small[0, :, 0, 0].tolist() == pytest.approx(
         [(128 / 255 - mean) / deviation for mean, deviation in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))])
+
+
+def test_an_image_of_any_strides_is_taken_as_its_copy():
+    image = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)[:, ::-1, ::-1]
+    assert torch.equal(one_input(image, (3, 4)), as_input(torch.tensor(image.copy())[None], (3, 4)))

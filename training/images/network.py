@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,6 +65,11 @@ def as_input(images: Tensor, size: Sequence[int] | None = None, mean: Sequence[f
         pixels = F.interpolate(pixels, tuple(size), mode='bilinear', antialias=True, align_corners=False)
     mean, deviation = (torch.as_tensor(values, device=pixels.device)[:, None, None] for values in (mean, deviation))
     return (pixels - mean) / deviation
+
+
+def one_input(image: np.ndarray, size: Sequence[int] | None = None, **looks: Sequence[float]) -> Tensor:
+    """Return as_input's of one image, uint8 [H, W, 3] or [H, W] of any strides."""
+    return as_input(torch.tensor(np.ascontiguousarray(image))[None], size, **looks)
 
 
 def sample(maps: Tensor, image: Tensor, uv: Tensor, size: tuple[int, int]) -> Tensor:

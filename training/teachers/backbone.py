@@ -13,7 +13,7 @@ import torch
 from ros_kd.frames import CameraView
 from ros_kd.students.predictor import chosen_device
 from training.frames.sampling import Grid, bilinear
-from training.images.network import as_input
+from training.images.network import one_input
 from training.teachers import NO_CLASSES, FeatureTeacher
 from training.teachers.pretrained import RecentMaps, fingerprint, load
 
@@ -83,7 +83,7 @@ class Backbone(FeatureTeacher):
         """Return float32 [D, h, w] for an image uint8 [H, W, 3] or [H, W]."""
         wanted = self.size if self.size is not None else image.shape[:2]
         height, width = (max(round(length / patch), 1) * patch for length, patch in zip(wanted, self._patch))
-        pixels = as_input(torch.tensor(image)[None], (height, width), **self._looks).to(self.device)
+        pixels = one_input(image, (height, width), **self._looks).to(self.device)
         if hasattr(self.network, 'out_features'):
             maps = self.network(pixel_values=pixels).feature_maps[-1][0]
         else:

@@ -18,7 +18,7 @@ from ros_kd.students.predictor import chosen_device
 from ros_kd.taxonomy import Taxonomy
 from training.frames.sampling import Grid, bilinear
 from training.images.checkpoint import NetworkInfo, load_image_network
-from training.images.network import ImageNetwork, as_input
+from training.images.network import ImageNetwork, one_input
 from training.teachers import FeatureTeacher, known_part
 from training.teachers.classifier import Classifier
 from training.teachers.pretrained import RecentMaps
@@ -76,5 +76,5 @@ class ImageNetworkTeacher(FeatureTeacher):
     def _run(self, image: np.ndarray) -> np.ndarray:
         """Return float32 [D, h, w] for an image uint8 [H, W, 3] or [H, W]."""
         network, info = self._loaded
-        pixels = as_input(torch.tensor(image)[None], info.size)
+        pixels = one_input(image, info.size)
         return network(pixels.to(self.device)).fused[0].float().cpu().numpy()

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from training.images.looking import in_color
-from training.images.network import as_input
+from training.images.network import one_input
 
 _KEPT = 256 << 20  # bytes of maps of recent images: neighbouring scans look at the same image
 _SAMPLED = 256  # values of each tensor that tell weights apart
@@ -62,7 +62,7 @@ class ImageInput:
         """Return float32 [1, 3, h, w] for an image uint8 [H, W, 3] or [H, W]."""
         image = in_color(image)
         if self.processor is None:
-            return as_input(torch.tensor(image)[None], self.size)
+            return one_input(image, self.size)
         options: dict[str, Any] = {}
         if self.size is not None:
             options['size'] = {'height': self.size[0], 'width': self.size[1]}
