@@ -128,6 +128,17 @@ def test_frames_without_labels_take_part_in_the_divergence_only(unlabelled):
     assert torch.allclose(alone['divergence'], mixed['divergence'], atol=1e-7) != unlabelled
 
 
+def test_the_auxiliary_losses_weigh_what_is_said():
+    method = two_d_pass().eval()
+    batch = batch_of(method, [1, 2])
+    whole = losses(method, batch)
+    method.auxiliary = 0.1
+    part = losses(method, batch)
+    for name in whole:
+        weight = 0.1 if name in ('lidar', 'fused', 'together') else 1.0
+        assert torch.allclose(part[name], weight * whole[name], rtol=1e-4), name
+
+
 def test_consistency_teaches_the_exported_head_where_there_are_no_labels():
     method = two_d_pass(consistency=1.0)
     assert 'consistency' not in losses(two_d_pass(), batch_of(method, [1], unlabelled=[2]))

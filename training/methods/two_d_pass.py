@@ -46,18 +46,19 @@ class TwoDPASS(WithImages):
     The student's finest level meets the image's finest scale and so on; further levels meet its coarsest one.
     parts: how much of it, as the rows of the paper's ablation: "kl" (the image's own scores teach), "fusion", "learner"
     (all). hidden: channels of its layers. divergence: weight of the KL. unlabelled: frames without 3D labels take part
-    in the KL: the fused classifiers, trained on labelled ones, teach there, too. consistency: weight of a term beyond
-    the paper, for few labels: KL(all 2D3D || student) at the points in view of frames without labels, so that the
-    exported head learns there, too; 0: none. Further ones: see WithImages.
+    in the KL: the fused classifiers, trained on labelled ones, teach there, too. Two terms beyond the paper:
+    auxiliary: weight of all S but the student's own, which coarse voxels can make outweigh it; 1: as in the paper.
+    consistency: weight of KL(all 2D3D || student) at the points in view of frames without labels, so that the exported
+    head learns there, too; 0: none. Further ones: see WithImages.
     """
 
     def __init__(self, taxonomy: str, student: StudentSpec | str = 'fast',
                  optimisation: Optimisation = Optimisation(), image: ImageBranch = ImageBranch(),
                  looking: Looking = Looking(), parts: Literal['kl', 'fusion', 'learner'] = 'learner', hidden: int = 64,
-                 divergence: float = 0.05, lovasz: float = 1.0, balance: float = 1 / 3,
-                 unlabelled: bool = True, consistency: float = 0.0) -> None:
+                 divergence: float = 0.05, lovasz: float = 1.0, balance: float = 1 / 3, unlabelled: bool = True,
+                 auxiliary: float = 1.0, consistency: float = 0.0) -> None:
         super().__init__(taxonomy, student, optimisation, image, looking, lovasz, balance)
-        self.divergence, self.consistency = divergence, consistency
+        self.divergence, self.auxiliary, self.consistency = divergence, auxiliary, consistency
         self.learns_without_labels = unlabelled
         channels, classes = self.student.level_channels, len(self.taxonomy)
         self.scales = nn.ModuleList(self.scale(parts)(own, self.images.width, classes, hidden) for own in channels)
@@ -81,9 +82,9 @@ class TwoDPASS(WithImages):
         fused = sum(self.segmentation(scale.answer.fused[known], label) for scale in scales)
         divergence = self._divergence(scales, batch, answer, seen)
         return {'labels': self.supervision(batch, answer),
-                'lidar': self.lidar_loss(scales, batch, answer),
-                'fused': fused / len(scales),
-                'together': self.segmentation(together[known], label),
+                'lidar': self.auxiliary * self.lidar_loss(scales, batch, answer),
+                'fused': self.auxiliary / len(scales) * fused,
+                'together': self.auxiliary * self.segmentation(together[known], label),
                 'divergence': self.divergence / len(scales) * divergence,
                 **self._consistency(together, batch, answer, seen)}
 
