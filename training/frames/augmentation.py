@@ -14,6 +14,8 @@ from ros_kd.frames import COLUMNS, PairedFrame, Scan
 from training.frames.targets import Knowledge, Targets, join_targets
 from training.images.looking import Look
 
+LABELLED_SHARE = 0.9  # of the labelled points of the best sector, which another must have to be drawn
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -58,7 +60,7 @@ class Augmentation:
     def __call__(self, samples: list[Sample], random: np.random.Generator) -> Sample:
         """Combine `combined` samples into one and change it. Frames made of several have no views."""
         if self.combined > 1:
-            sample = collage([cut(self.changed(sample, random), self.sector) for sample in samples], random)
+            sample = collage([cut(self.changed(sample, random), self.sector, random) for sample in samples], random)
         else:
             sample = self.changed(samples[0], random)
         turn = np.eye(4)
@@ -112,16 +114,30 @@ def keep(sample: Sample, kept: np.ndarray) -> Sample:
     return Sample(replace(sample.frame, scan=sample.frame.scan.only(kept)), sample.known.map(left))
 
 
-def cut(sample: Sample, sector: float) -> Sample:
-    """Return the `sector` degrees around the middle direction of the labelled points, turned to face +x."""
+def cut(sample: Sample, sector: float, random: np.random.Generator) -> Sample:
+    """Return `sector` degrees of the sample, turned to face +x.
+
+    Drawn among the directions with almost as many labelled points as the best: a forward camera labels one, images of
+    other moments a wide range.
+    """
     points = sample.frame.points
-    azimuth = np.arctan2(points[:, 1], points[:, 0])
-    labelled = azimuth[sample.known.direction.index]
-    middle = float(np.arctan2(np.sin(labelled).sum(), np.cos(labelled).sum())) if len(labelled) else 0.0
-    away = np.abs((azimuth - middle + np.pi) % (2 * np.pi) - np.pi)
+    azimuth = np.degrees(np.arctan2(points[:, 1], points[:, 0]))
+    middle = _labelled_direction(azimuth[sample.known.direction.index], sector, random)
+    away = np.abs((azimuth - middle + 180) % 360 - 180)
     transform = np.eye(4)
-    transform[:3, :3] = _turn(-middle)
-    return moved(keep(sample, away <= np.radians(sector / 2)), transform)
+    transform[:3, :3] = _turn(-np.radians(middle))
+    return moved(keep(sample, away <= sector / 2), transform)
+
+
+def _labelled_direction(azimuth: np.ndarray, sector: float, random: np.random.Generator) -> float:
+    """Return the middle of a sector that is labelled well, degrees; azimuth [M]: of the labelled points."""
+    if not len(azimuth):
+        return 0.0
+    count = np.bincount(np.floor(azimuth).astype(int) % 360, minlength=360)
+    half = max(int(sector // 2), 1)
+    around = np.concatenate([count, count, count]).cumsum()
+    inside = around[359 + half:719 + half] - around[359 - half:719 - half]  # half a sector either way of each degree
+    return float(random.choice(np.flatnonzero(inside >= LABELLED_SHARE * inside.max())))
 
 
 def collage(samples: list[Sample], random: np.random.Generator) -> Sample:
