@@ -6,23 +6,29 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from drives import car, drive_frame, pose
 from streets import RECIPE, TO_OPTICAL, street, write_drive
 
+from ros_kd.datasets.files import FrameList
 from ros_kd.students.inputs import InputSpec
 from ros_kd.students.presets import StudentSpec
 from training.__main__ import main
 from training.checks import Check, Grade, Part, costs
 from training.checks.doctor import examine
 from training.checks.rig import check_inputs
-from training.checks.teaching import Answers
+from training.checks.teaching import Answers, check_targets
 from training.frames.augmentation import Augmentation
 from training.frames.data import Frames
 from training.frames.labelled import LabelSplit
+from training.frames.projected import ClassTargets
+from training.frames.targets import Makers
 from training.methods.soft_labels import SoftLabels
 from training.running.recipe import read_recipe
+from training.teachers.frame_labels import FrameLabels
 
 
 @pytest.fixture
@@ -139,6 +145,17 @@ def test_other_moments_need_poses(drive):
     assert 'other moments' not in {check.what for check in _examined(drive)}
 
 
+def test_what_other_moments_see_is_taught_too(method):
+    frames = FrameList('drive', [partial(drive_frame, i, pose(4.0 * i), [car(9, 3), car(-8, -3)]) for i in range(3)])
+    found = []
+    for neighbours in (0, 1):
+        makers = Makers(classes=ClassTargets(FrameLabels('street-12'), method.taxonomy))
+        part = Part.of('drive', 'train', frames, [1], neighbours)
+        share = _of(list(check_targets(method, makers, [part], [])), 'targets: classes').found
+        found.append((len(part.others[0]), int(share.split()[0])))
+    assert [others for others, _ in found] == [0, 2] and found[1][1] > 1.2 * found[0][1]  # percent
+
+
 def test_a_damaged_scan_is_named(drive):
     with (drive / 'sequences/00/velodyne/000002.bin').open('ab') as file:
         file.write(b'12345')
@@ -162,7 +179,7 @@ def test_frames_that_are_trained_and_validated_on_are_told(drive):
 
 
 def _part(*frames) -> Part:
-    return Part('streets', 'train', len(frames), frames)
+    return Part('streets', 'train', len(frames), frames, others=[()] * len(frames))
 
 
 def _graded(part: Part, **inputs: object) -> dict[str, Check]:

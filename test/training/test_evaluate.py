@@ -93,6 +93,14 @@ def test_reachable_classes_can_be_those_of_another_label_set(tmp_path, capsys):
     assert 'building (not reachable)' in capsys.readouterr().out
 
 
+def test_a_student_is_compared_in_its_own_classes(tmp_path):
+    info = CheckpointInfo('minkunet14', InputSpec(0.5, columns=('z',)), get_taxonomy('semantickitti-19'), 0.25)
+    path, out = save_checkpoint(tmp_path / 'student.safetensors', info.build(), info), tmp_path / 'scores.json'
+    command = ['evaluate', '--checkpoint', str(path), '--dataset', f'semantickitti:{write_drive(tmp_path, 1)}', '--out',
+               str(out)]
+    assert main(command) == 0 and json.loads(out.read_text())['taxonomy'] == 'semantickitti-19'
+
+
 def test_folders_that_are_no_run_of_a_student_are_told(tmp_path, capsys):
     command = ['evaluate', '--run', str(tmp_path), '--dataset', 'simulated:?frames=1']
     assert main(command) == 1

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from streets import street, write_drive
 
 from ros_kd.label_sets import get_taxonomy
-from ros_kd.students.checkpoint import CheckpointInfo, save_checkpoint
+from ros_kd.students.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from ros_kd.students.inputs import InputSpec
 from ros_kd.students.predictor import Predictor
 from training.__main__ import main
@@ -126,3 +127,14 @@ def test_the_command_draws_frames_and_the_embedding(checkpoint, tmp_path, capsys
     assert names == ['00-00-000000.png', '01-00-000004.png', 'tsne.png']
     assert all(cv2.imread(str(tmp_path / 'out' / name)).size for name in names)
     assert '% of the variance' in capsys.readouterr().out
+
+
+def test_a_backbone_has_features_to_draw_and_no_classes(checkpoint, tmp_path, capsys):
+    student, info = load_checkpoint(checkpoint)
+    backbone = save_checkpoint(tmp_path / 'backbone.safetensors', student, replace(info, backbone=True))
+    data = write_drive(tmp_path, 1)
+    shutil.rmtree(data / 'sequences/00/labels')
+    assert main(['features', '--checkpoint', str(backbone), '--dataset', f'semantickitti:{data}', '--out',
+                 str(tmp_path / 'out')]) == 0
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['00-00-000000.png']
+    assert 'no t-SNE: a pre-trained backbone labels no points' in capsys.readouterr().out

@@ -198,6 +198,20 @@ def test_a_checkpoint_that_was_cut_off_begins_anew(tmp_path, workshop):
     assert workshop.is_trained(stage.key) and workshop.student(stage.key).is_file()
 
 
+def test_an_error_after_resuming_keeps_what_was_learnt(tmp_path, workshop):
+    (stage,) = grid_of(tiny(), tmp_path).runs[0].stages
+    begun = {**stage.recipe, 'trainer': {**stage.recipe['trainer'], 'callbacks': [
+        {'class_path': 'streets.InterruptAfter', 'init_args': {'steps': 1}}]}}
+    with pytest.raises(Interrupted):
+        TrainStage(replace(stage, recipe=begun), 0, workshop)()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    answers = workshop.root / 'teacher/sequences/00/image_2'
+    answers.rename(workshop.root / 'elsewhere')
+    with pytest.raises(ValueError):
+        TrainStage(stage, 0, workshop)()
+    assert (workshop.folder(stage.key) / 'checkpoints/last.ckpt').is_file()
+
+
 def result(run: str, seed: int, **scores) -> Result:
     """A result with some scores."""
     own = {'mean_iou': 0.5, 'reachable_mean_iou': 0.6, 'accuracy': 0.9, **scores}

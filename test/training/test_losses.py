@@ -13,8 +13,7 @@ from torch.autograd import gradcheck
 from torch.nn import functional
 
 from training.losses.contrast import Pairs, draw, draw_apart, info_nce, pooled, retrieval
-from training.losses.divergence import (balance, kl_divergence, kl_divergence_per_entry, kl_soft_labels,
-                                        soft_cross_entropy)
+from training.losses.divergence import balance, kl_divergence, kl_divergence_per_entry, soft_cross_entropy
 from training.losses.features import cosine_distance, squared_distance, unit
 from training.losses.lovasz import lovasz, lovasz_softmax
 from training.losses.reduction import weighted_mean
@@ -91,8 +90,6 @@ def test_divergence_of_two_coins_by_hand():
     forward = 0.5 * math.log(0.5 / 0.8) + 0.5 * math.log(0.5 / 0.2)  # D(teacher || student), not the other one
     backward = 0.8 * math.log(0.8 / 0.5) + 0.2 * math.log(0.2 / 0.5)
     assert abs(forward - backward) > 0.01
-    found = kl_soft_labels(teacher_probabilities=teacher, student_logits=student.log())
-    assert float(found) == pytest.approx(forward, rel=1e-5)
     found = kl_divergence(teacher_logits=teacher.log(), student_logits=student.log())
     assert float(found) == pytest.approx(forward, rel=1e-5)
 
@@ -111,7 +108,6 @@ def test_the_teacher_gets_no_gradient():
     teacher, student = _random(6, 3), _random(6, 3, seed=1)
     for loss in (kl_divergence(teacher_logits=teacher, student_logits=student),
                  kl_divergence_per_entry(teacher_logits=teacher, student_logits=student),
-                 kl_soft_labels(teacher_probabilities=teacher.softmax(1), student_logits=student),
                  cosine_distance(teacher_features=teacher, student_features=student),
                  squared_distance(teacher_features=teacher, student_features=student)):
         student.grad = None
@@ -129,17 +125,14 @@ def test_divergence_gradients():
     assert gradcheck(lambda x: kl_divergence(teacher_logits=teacher, student_logits=x, temperature=2, weight=weight),
                      student)
     probabilities = teacher.softmax(1).detach()
-    assert gradcheck(lambda x: kl_soft_labels(teacher_probabilities=probabilities, student_logits=x), student)
     # By hand: dD/dz_c = (q_c - p_c) / M.
-    loss = kl_soft_labels(teacher_probabilities=probabilities, student_logits=student)
+    loss = kl_divergence(teacher_logits=teacher, student_logits=student)
     gradient, = torch.autograd.grad(loss, student)
     assert torch.allclose(gradient, (student.softmax(1) - probabilities) / 6)
 
 
 def test_certain_teachers_are_no_nan():
     certain, student = torch.tensor([[1.0, 0, 0]], dtype=torch.float64), _random(1, 3)
-    loss = kl_soft_labels(teacher_probabilities=certain, student_logits=student)
-    assert torch.allclose(loss, functional.cross_entropy(student, torch.tensor([0])))
     loss = kl_divergence(teacher_logits=certain.log(), student_logits=student)
     loss.backward()
     assert torch.allclose(loss, functional.cross_entropy(student, torch.tensor([0]))) and student.grad.isfinite().all()
@@ -156,12 +149,11 @@ def test_weights_are_shares_of_the_mean():
 
 @pytest.mark.parametrize('loss', [
     lambda x, w: kl_divergence(teacher_logits=x.detach() + 1, student_logits=x, weight=w),
-    lambda x, w: kl_soft_labels(teacher_probabilities=x.detach().softmax(1), student_logits=x, weight=w),
     lambda x, w: cosine_distance(teacher_features=x.detach() + 1, student_features=x, weight=w),
     lambda x, w: squared_distance(teacher_features=x.detach() + 1, student_features=x, weight=w),
     lambda x, w: info_nce(Pairs(x, x.detach() + 1, w)),
     lambda x, w: soft_cross_entropy(x, x.detach().softmax(1), w[:, None]),
-], ids=['kl', 'soft labels', 'cosine', 'l2', 'info nce', 'cross-entropy'])
+], ids=['kl', 'cosine', 'l2', 'info nce', 'cross-entropy'])
 def test_no_points_and_no_weight_are_no_loss(loss):
     for points in (0, 5):
         features = _random(points, 3)

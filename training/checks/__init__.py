@@ -12,6 +12,7 @@ from typing import Sequence
 from ros_kd.datasets import Dataset
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import PairedFrame
+from training.frames.prepared import around
 
 # What data, teachers and methods raise where something is wrong with what they were given.
 BROKEN = (ValueError, OSError, KeyError)
@@ -38,7 +39,7 @@ class Check:
 @dataclass(frozen=True)
 class Part:
     """Some frames of a data set, read once. name: its specification. part: "train" or "val". count: all of its frames.
-    It is itself a data set, of the frames read."""
+    It is itself a data set, of the frames read. others: around each of them, those whose images also tell of its points."""
 
     name: str
     part: str
@@ -46,17 +47,24 @@ class Part:
     frames: Sequence[PairedFrame]
     trajectory: Trajectory | None = None
     unread: Sequence[str] = field(default=())
+    others: Sequence[Sequence[PairedFrame]] = field(default=())
 
     @classmethod
-    def of(cls, name: str, part: str, dataset: Dataset, numbers: Sequence[int]) -> Part:
-        """Read the frames `numbers` of a data set; of those that cannot be read, why is kept."""
-        frames, unread = [], []
+    def of(cls, name: str, part: str, dataset: Dataset, numbers: Sequence[int], neighbours: int = 0) -> Part:
+        """Read the frames `numbers` of a data set; of those that cannot be read, why is kept.
+
+        neighbours: how many frames before and after each are read, too, if it has a pose.
+        """
+        frames, unread, others = [], [], []
         for number in numbers:
             try:
-                frames.append(dataset[number])
+                frame = dataset[number]
+                near = around(number, neighbours, len(dataset)) if frame.world_from_lidar is not None else ()
+                others.append([dataset[other] for other in near if other != number])
+                frames.append(frame)
             except BROKEN as error:
                 unread.append(f'frame {number}: {text_of(error)}')
-        return cls(name, part, len(dataset), frames, dataset.trajectory, unread)
+        return cls(name, part, len(dataset), frames, dataset.trajectory, unread, others)
 
     def __len__(self) -> int:
         return len(self.frames)

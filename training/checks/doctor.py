@@ -58,7 +58,8 @@ def examine(recipe: Recipe, frames: int) -> Iterator[Check]:
             except (*BROKEN, ModuleNotFoundError) as error:
                 yield Check(f'{part} data', Grade.PROBLEM, f'{name}: {text_of(error)}', 'check data.root and the path')
                 continue
-            parts.append(Part.of(name, part, dataset, spread(len(dataset), frames)))
+            neighbours = data.neighbours if part == 'train' else 0
+            parts.append(Part.of(name, part, dataset, spread(len(dataset), frames), neighbours))
             if part == 'train':
                 sources.append((name, dataset))
             yield from check_data(parts[-1])

@@ -125,20 +125,22 @@ def check_targets(method: Method, makers: Makers, parts: Sequence[Part], answers
 
 def _check_kind(kind: str, maker: TargetMaker, taxonomy: Taxonomy, parts: Sequence[Part],
                 answers: list[Answers]) -> Iterator[Check]:
-    made, points, asked, began = [], 0, 0, time.monotonic()
-    for frame in (frame for part in parts for frame in part.frames):
+    made, points, asked, again, began = [], 0, 0, 0, time.monotonic()
+    for frame, others in (pair for part in parts for pair in zip(part.frames, part.others)):
         try:
-            made.append(maker(frame))
+            made.append(maker(frame, others))
         except BROKEN as error:
             advice = 'see the teacher above' if kind != 'labels' else 'take data with labels, or a method without'
             yield Check(f'targets: {kind}', Grade.PROBLEM, text_of(error), advice)
             return
         points, asked = points + len(frame.scan), asked + len(frame.views)
+        again += sum(len(other.views) for other in others)
     if not made:
         return
     if kind != 'labels':
         size = sum(array.nbytes for one in made for array in vars(one).values() if array is not None) / len(made)
-        answers.append(Answers(asked, time.monotonic() - began, size))
+        # Training asks once about an image, also where it tells of several frames.
+        answers.append(Answers(asked, (time.monotonic() - began) * asked / max(asked + again, 1), size))
     share = sum(map(len, made)) / max(points, 1)
     few = share < _TAUGHT
     yield Check(f'targets: {kind}', Grade.PROBLEM if share == 0 else Grade.WARNING if few else Grade.OK,

@@ -113,7 +113,7 @@ class PreparedFrames:
         return f' of {near.start} to {near.stop - 1} path {self._paths[number]:08x}'
 
     def _near(self, number: int, i: int) -> range:
-        return range(max(i - self.neighbours, 0), min(i + self.neighbours + 1, len(self.sources[number][1])))
+        return around(i, self.neighbours, len(self.sources[number][1]))
 
     def _others(self, frame: PairedFrame, number: int, i: int) -> list[PairedFrame]:
         if frame.world_from_lidar is None:
@@ -142,3 +142,8 @@ def _digest(frame: PairedFrame) -> int:
                                                                                   view.camera.K))]:
         total = zlib.crc32(np.ascontiguousarray(place), total)
     return total
+
+
+def around(i: int, neighbours: int, count: int) -> range:
+    """Return the numbers of frame i of `count` frames and of up to `neighbours` before and after it."""
+    return range(max(i - neighbours, 0), min(i + neighbours + 1, count))

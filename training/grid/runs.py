@@ -89,14 +89,10 @@ class TrainStage:
         (folder / _DONE).write_text(json.dumps({'seconds': round(time.monotonic() - began, 1)}))
 
     def _fit(self, folder: Path) -> None:
-        if (folder / cli.CHECKPOINTS / 'last.ckpt').is_file():
-            try:
-                cli.run([*self._arguments(folder), '--ckpt_path', 'last'])
-                return
-            except Exception:  # a checkpoint that does not fit, or that a full disk cut off
-                traceback.print_exc()
+        last = folder / cli.CHECKPOINTS / 'last.ckpt'
+        if last.is_file() and not _is_whole(last):
             shutil.rmtree(folder / cli.CHECKPOINTS)
-        cli.run(self._arguments(folder))
+        cli.run([*self._arguments(folder), *(['--ckpt_path', 'last'] if last.is_file() else [])])
 
     def _arguments(self, folder: Path) -> list[str]:
         recipe = filled(self.stage.recipe, ROOT, str(self.workshop.root))
@@ -148,6 +144,16 @@ def rig_pixel_error(recipe: Recipe, root: Path) -> float | None:
         return None
     errors = RigErrors(**given)
     return median([median_pixel_error(open_dataset(under(root, name)), errors, 3) for name in recipe['data']['train']])
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint can be read: a full disk may have cut it off."""
+    try:
+        torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True)
+    except Exception:  # whatever torch makes of such bytes
+        traceback.print_exc()
+        return False
+    return True
 
 
 def _last_line(path: Path) -> str:

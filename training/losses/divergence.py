@@ -19,8 +19,9 @@ def kl_divergence(*, teacher_logits: Tensor, student_logits: Tensor, temperature
                   weight: Tensor | None = None) -> Tensor:
     """Return T^2 times the mean over the points of D(softmax(teacher / T) || softmax(student / T)), logits [M, C].
 
-    2DPASS eq. 7 (teacher: the fused scores, student: the 3D ones) and xMUDA eq. 3 with T = 1; Hinton et al. 2015 with
-    others, whose T^2 keeps the size of the gradient. weight: float32 [M], how much each point counts.
+    2DPASS eq. 7 (teacher: the fused scores, student: the 3D ones), xMUDA eq. 3 and FSKD's semantic loss with T = 1; Hinton
+    et al. 2015 with others, whose T^2 keeps the size of the gradient. Of probabilities p, log p are logits. weight: float32
+    [M], how much each point counts.
     """
     teacher = (teacher_logits.detach() / temperature).softmax(1)
     student = (student_logits / temperature).log_softmax(1)
@@ -34,14 +35,6 @@ def kl_divergence_per_entry(*, teacher_logits: Tensor, student_logits: Tensor) -
     """
     divergence = kl_divergence(teacher_logits=teacher_logits, student_logits=student_logits)
     return divergence / student_logits.shape[1]
-
-
-def kl_soft_labels(*, teacher_probabilities: Tensor, student_logits: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return the mean over the points of D(p || softmax(student)) for soft labels p [M, C], rows that sum to 1.
-
-    FSKD's semantic loss. weight: float32 [M]. For a temperature, give the logarithms of p to `kl_divergence`.
-    """
-    return weighted_mean(_divergence(teacher_probabilities.detach(), student_logits.log_softmax(1)), weight)
 
 
 def _divergence(probabilities: Tensor, log_probabilities: Tensor) -> Tensor:

@@ -191,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--root', type=Path, help='folder that the paths of the recipe\'s teacher start at')
     parser.add_argument('--dataset', action='append', required=True, metavar='SPEC',
                         help='kind:path?options; repeatable')
-    parser.add_argument('--taxonomy', default='street-12', help='classes to compare in (default: street-12)')
+    parser.add_argument('--taxonomy', help='classes to compare in (default: the student\'s, street-12 without one)')
     parser.add_argument('--reachable', metavar='LABELS', help='reachable classes are those that this label set maps '
                         'to (default: those that the student, or the teacher, was taught); compares a student that saw '
                         'all classes with one that could not')
@@ -224,13 +224,16 @@ def main(arguments: list[str]) -> int:
         parser.error(f'--tta {chosen.tta}: expected 1 or more views')
     if chosen.worst is not None and (chosen.worst < 1 or chosen.pictures is None):
         parser.error(f'--worst {chosen.worst}: expected 1 or more frames, and --pictures DIR to draw them to')
-    taxonomy = get_taxonomy(chosen.taxonomy)
     augmented = (chosen.checkpoint or chosen.run) and chosen.tta > 1
     if chosen.tta > 1 and not augmented:
         parser.error(f'--tta {chosen.tta}: views of a student are averaged; nothing else has any')
     augmentation = f'{chosen.tta} rotations about the vertical, every second one mirrored' if augmented else 'none'
+    taxonomy = get_taxonomy(chosen.taxonomy or 'street-12')
+    labeller = _labeller(chosen, taxonomy)
+    if chosen.taxonomy is None:
+        taxonomy = labeller.taxonomy
     reached = reachable(get_taxonomy(chosen.reachable), taxonomy) if chosen.reachable else None
-    report = evaluate(_labeller(chosen, taxonomy), chosen.dataset, taxonomy, augmentation, chosen.pictures, reached,
+    report = evaluate(labeller, chosen.dataset, taxonomy, augmentation, chosen.pictures, reached,
                       chosen.worst)
     show(report, Console())
     if chosen.pictures:

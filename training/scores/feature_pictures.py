@@ -33,7 +33,8 @@ class FrameFeatures:
     """The features of a frame's voxels.
 
     values: float16 [V, C]. voxel: int64 [N], the voxel of each point, -1 for none. label: uint8 [N], the true class of
-    each point, or the student's own where a frame has no labels of its classes. true: which of the two.
+    each point, or the student's own where a frame has no labels of its classes: IGNORE of a backbone, which has no head
+    to tell any. true: which of the two.
     """
 
     frame: PairedFrame
@@ -101,7 +102,9 @@ class FeatureExtractor:
         features = self.student.features(batch)
         label = _known(frame, self.info.taxonomy)
         true = label is not None
-        if not true:
+        if not true and self.info.backbone:
+            label = np.full(len(frame.scan), IGNORE, np.uint8)
+        elif not true:
             label = Answer(batch, (), features, self.student.head(features, batch.backend)).label
         return FrameFeatures(frame, features.half().cpu().numpy(), batch.point_voxel.cpu().numpy(), label, true)
 
@@ -118,13 +121,20 @@ def draw_frame(path: Path, found: FrameFeatures, principal: Principal, taxonomy:
     frame, inside = found.frame, np.flatnonzero(found.voxel >= 0)
     colors = np.full((len(frame.points), 3), _NOWHERE, np.uint8)
     colors[inside] = principal.colors(found.of_points(inside))
-    pictures = [from_above(frame.points, colors), from_above(frame.points, class_colors(found.label, taxonomy))]
-    captions = ['features: principal components 1, 2, 3 as red, green, blue', _source([found])]
+    pictures = [from_above(frame.points, colors)]
+    captions = ['features: principal components 1, 2, 3 as red, green, blue']
+    classes = (found.label != IGNORE).any()
+    if classes:
+        pictures.append(from_above(frame.points, class_colors(found.label, taxonomy)))
+        captions.append(_source([found]))
     for view in frame.views:
         seen = project(frame.points, view)
         pictures.append(over_image(view.image(), seen.uv, colors[seen.index], 2, seen.depth, dim=0.5))
         captions.append(f'features over {view.name}')
-    return write(path, stack([*pictures, legend(taxonomy)], [*captions, 'classes'], columns=2))
+    if classes:
+        pictures.append(legend(taxonomy))
+        captions.append('classes')
+    return write(path, stack(pictures, captions, columns=2))
 
 
 def sampled(found: Sequence[FrameFeatures], most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -193,11 +203,14 @@ def draw(extractor: FeatureExtractor, frames: Sequence[PairedFrame], out: Path, 
     principal = Principal.of([one.values for one in found])
     pictures = [draw_frame(out / f'{number:02}-{one.frame.key.replace("/", "-")}.png', one, principal, taxonomy)
                 for number, one in enumerate(found)]
+    shares = ', '.join(f'{100 * share:.0f}' for share in principal.explained)
+    print(f'{found[0].values.shape[1]} channels; components 1, 2, 3 hold {shares} % of the variance')
+    if extractor.info.backbone and not any(one.true for one in found):
+        print('no t-SNE: a pre-trained backbone labels no points, and the frames have no labels')
+        return pictures
     values, label = sampled(found, points, seed)
     title = f't-SNE of the features of {len(label)} points, {_source(found)}'
     pictures.append(draw_embedding(out / 'tsne.png', embedded(values, seed), label, taxonomy, title))
-    shares = ', '.join(f'{100 * share:.0f}' for share in principal.explained)
-    print(f'{found[0].values.shape[1]} channels; components 1, 2, 3 hold {shares} % of the variance')
     return pictures
 
 
