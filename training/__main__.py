@@ -20,7 +20,7 @@ Trains LiDAR-only students; needs no ROS. Commands (each has its own --help):
   validate  agreement of a run's student with the teacher on the recipe's validation frames:
                                     validate --config RECIPE --run DIR --ckpt_path best
   evaluate  score a student (or a teacher, or one constant class) against 3D labels:
-                                    evaluate --checkpoint student.safetensors --dataset SPEC --taxonomy street-12
+                                    evaluate --checkpoint student.safetensors --dataset SPEC [--taxonomy street-12]
                                     [--pictures DIR [--worst N]]
   export    write a run's student as one file: export --run DIR --out student.safetensors
                                     [--scores REPORT.json] [--calibrate SPEC]
@@ -30,10 +30,12 @@ Trains LiDAR-only students; needs no ROS. Commands (each has its own --help):
                                     grid --config GRID.yaml [--out DIR] [--jobs N]
   fit-images  train an image network on labelled images, to teach students; it leaves teacher.safetensors in the run:
                                     fit-images --config training/recipes/image_simulated.yaml [--run DIR]
+  import-resnet  make a released ResNet (MoCo, DINO, SwAV ...) a folder for teachers and image branches:
+                                    import-resnet --weights resnet50.pth --out resnet50
 
 A dataset is named kind:path?option=value, e.g. kitti_object:/data/kitti_object?split=training.
 """
-COMMANDS = ('fit', 'fit-images', 'doctor', 'cache', 'validate', 'evaluate', 'features', 'grid', 'export')
+COMMANDS = ('fit', 'fit-images', 'import-resnet', 'doctor', 'cache', 'validate', 'evaluate', 'features', 'grid', 'export')
 NEEDED = {'torch': 'torch', 'lightning': 'lightning', 'jsonargparse': '"jsonargparse[signatures]"', 'cv2':
           'opencv-python-headless', 'safetensors': 'safetensors', 'rich': 'rich'}
 
@@ -100,6 +102,9 @@ def _run(command: str, arguments: list[str]) -> int:
     if command == 'grid':
         from training.grid.command import main as grid
         return grid(arguments)
+    if command == 'import-resnet':
+        from training.images.released import main as import_resnet
+        return import_resnet(arguments)
     from training.running.export import main as export
     return export(arguments)
 

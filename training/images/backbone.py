@@ -62,7 +62,7 @@ class ResNet(nn.Module):
     def __init__(self, spec: ResNetSpec, network: nn.Module | None = None) -> None:
         super().__init__()
         self.spec, self.channels = spec, spec.channels
-        self.network = _untrained(spec) if network is None else network
+        self.network = untrained(spec) if network is None else network
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the features, finest first."""
@@ -98,7 +98,8 @@ def load_resnet(name: str) -> ResNet:
     return ResNet(ResNetSpec.of_config(config), network.train())  # it was loaded to be asked
 
 
-def _untrained(spec: ResNetSpec) -> nn.Module:
+def untrained(spec: ResNetSpec) -> nn.Module:
+    """Return a network of this size (transformers.ResNetBackbone) that gives the features of all stages."""
     import transformers
 
     config = transformers.ResNetConfig(depths=list(spec.depths), hidden_sizes=list(spec.channels),
