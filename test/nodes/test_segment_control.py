@@ -20,6 +20,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 
 from ros_kd import clouds  # noqa: E402
 from ros_kd.label_sets import TAXONOMIES  # noqa: E402
+from ros_kd.students import STUDENTS  # noqa: E402
 from ros_kd.students.adapters import AdapterSpec  # noqa: E402
 
 LIFECYCLE_DOMAIN, RELOAD_DOMAIN, TWO_DOMAIN = 90, 92, 93
@@ -112,6 +113,17 @@ def test_a_student_with_a_teachers_classifier_is_served_and_a_backbone_is_not(tm
         points = random_points(np.dtype(XYZI))
         found = labels(vehicle.connect().send(cloud(points)))
         assert np.array_equal(found, expected(points, checkpoint).label) and set(found) <= {0, 3, 6, 8}
+
+
+def test_students_of_all_architectures_are_served(tmp_path):
+    points, checkpoint = random_points(np.dtype(XYZI)), checkpoint_at(tmp_path / 'minkunet14.safetensors')
+    with vehicle_on(RELOAD_DOMAIN) as vehicle, segmenter(tmp_path, RELOAD_DOMAIN, f'checkpoint:={checkpoint}') as node:
+        vehicle.connect()
+        for architecture in sorted(STUDENTS):
+            other = checkpoint_at(tmp_path / f'{architecture}.safetensors', replace(INFO, architecture=architecture))
+            assert not vehicle.set(checkpoint=str(other))
+            assert vehicle.call(Trigger, 'reload', Trigger.Request()).success, node.log
+            assert np.array_equal(labels(vehicle.send(cloud(points))), expected(points, other).label), architecture
 
 
 def test_an_activation_that_fails_says_why_in_a_line_and_leaves_no_thread(tmp_path):
