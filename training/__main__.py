@@ -35,7 +35,8 @@ Trains LiDAR-only students; needs no ROS. Commands (each has its own --help):
 
 A dataset is named kind:path?option=value, e.g. kitti_object:/data/kitti_object?split=training.
 """
-COMMANDS = ('fit', 'fit-images', 'import-resnet', 'doctor', 'cache', 'validate', 'evaluate', 'features', 'grid', 'export')
+COMMANDS = ('fit', 'fit-images', 'import-resnet', 'doctor', 'cache', 'validate', 'evaluate', 'features', 'grid',
+            'export')
 NEEDED = {'torch': 'torch', 'lightning': 'lightning', 'jsonargparse': '"jsonargparse[signatures]"', 'cv2':
           'opencv-python-headless', 'safetensors': 'safetensors', 'rich': 'rich'}
 

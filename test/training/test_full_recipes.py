@@ -36,6 +36,11 @@ IMAGES = {
 }
 
 
+def options(changes: dict[str, str]) -> list[str]:
+    """Return changes of a recipe as arguments."""
+    return [part for key, value in changes.items() for part in (f'--{key}', value)]
+
+
 def variants(name: str) -> dict[str, list[str]]:
     """Return the further arguments that the recipe's comment offers, by what they are for."""
     text = re.sub(r'\n#       (?=--)', ' ', (RECIPES / f'{name}.yaml').read_text())
@@ -60,8 +65,7 @@ CASES = [(name, []) for name in NAMES] + [(name, case) for name in NAMES for cas
 @pytest.mark.parametrize('name, further', CASES, ids=lambda value: value if isinstance(value, str) else ' '.join(value))
 def test_a_recipe_and_what_its_comment_offers_train_a_student(name, further, tmp_path, capsys):
     changes = SMALLER if set(further) & WITHOUT_IMAGES else {**SMALLER, **IMAGES}
-    arguments = [part for key, value in changes.items() for part in (f'--{key}', value)]
-    assert main(['fit', '--config', str(RECIPES / f'{name}.yaml'), *further, *arguments, '--data.root',
+    assert main(['fit', '--config', str(RECIPES / f'{name}.yaml'), *further, *options(changes), '--data.root',
                  str(write_drive(tmp_path, 4)), '--run', str(tmp_path / 'run')]) == 0, capsys.readouterr().err
     exported = tmp_path / 'run/student.safetensors'
     if set(further) & WITH_CAMERAS:

@@ -1,17 +1,16 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recipes whose students learn from image networks: they run as they stand, but for smaller networks and a small drive."""
+"""Recipes whose students learn from image networks: they run as they stand, but smaller and on a small drive."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import torch
 from streets import write_drive
-from test_full_recipes import RECIPES, SMALLER
+from test_full_recipes import RECIPES, SMALLER, options
 
 from ros_kd.label_sets import get_taxonomy
 from ros_kd.students.checkpoint import read_info
@@ -35,9 +34,8 @@ def data(tmp_path) -> Path:
 
 def run(name: str, data: Path, *further: str, **changes: str) -> Path:
     """Train a recipe, smaller, and return the student's file."""
-    arguments = [part for key, value in {**SMALLER, 'data.val': '[]', **changes}.items() for part in (f'--{key}', value)]
-    assert main(['fit', '--config', str(RECIPES / f'{name}.yaml'), *arguments, *further, '--data.root', str(data),
-                 '--run', str(data.parent / 'run')]) == 0
+    assert main(['fit', '--config', str(RECIPES / f'{name}.yaml'), *options({**SMALLER, 'data.val': '[]', **changes}),
+                 *further, '--data.root', str(data), '--run', str(data.parent / 'run')]) == 0
     return data.parent / 'run/student.safetensors'
 
 
@@ -51,17 +49,17 @@ def test_fskd(data, kind):
 @pytest.mark.parametrize('method', ['udakd.UDAKD', 'ppkt.PPKT'])
 def test_udakd_and_its_probe(data, method):
     transformers = pytest.importorskip('transformers')
-    config = transformers.ResNetConfig(depths=[1] * 4, hidden_sizes=[8, 8, 16, 16], embedding_size=8, layer_type='basic')
+    config = transformers.ResNetConfig(depths=[1] * 4, hidden_sizes=[8, 8, 16, 16], embedding_size=8,
+                                       layer_type='basic')
     transformers.ResNetModel(config).save_pretrained(data / 'resnet')
     backbone = run('udakd_nuscenes', data, '--model.class_path', f'training.methods.{method}', '--data.teacher.model',
                    str(data / 'resnet'), '--data.teacher.size', '[64, 96]')
     assert read_info(backbone).backbone
     before = backbone.rename(data / 'before.safetensors')
     (data.parent / 'run').rename(data.parent / 'pre-training')
-    without = {key: value for key, value in SMALLER.items() if 'student' not in key}
-    arguments = [part for key, value in without.items() if key != 'data.val' for part in (f'--{key}', value)]
-    assert main(['fit', '--config', str(RECIPES / 'probe_nuscenes.yaml'), *arguments, '--model.student', str(before),
-                 '--data.root', str(data), '--run', str(data.parent / 'run')]) == 0
+    changes = {key: value for key, value in SMALLER.items() if 'student' not in key and key != 'data.val'}
+    assert main(['fit', '--config', str(RECIPES / 'probe_nuscenes.yaml'), *options(changes), '--model.student',
+                 str(before), '--data.root', str(data), '--run', str(data.parent / 'run')]) == 0
     assert not read_info(data.parent / 'run/student.safetensors').backbone
 
 
@@ -81,14 +79,11 @@ def test_a_drive(data):
     assert read_info(run('drive_bag', data, **changes)).taxonomy.name == 'street-12'
 
 
-def test_real_frames(tmp_path):
-    folder = os.environ.get('ROS_KD_TEST_DATA')
-    if not folder:
-        pytest.skip('ROS_KD_TEST_DATA does not say where real frames are')
+def test_real_frames(real_data, tmp_path):
     changes = {'model.init_args.student.width': '0.125', 'data.epoch_size': '2', 'trainer.max_epochs': '1',
                'trainer.accelerator': 'cpu', 'data.val': '[]',
                'data.train': '["kitti_object:kitti_object?split=testing&ids=000004", '
                              '"kitti_raw:kitti_raw/2011_09_26/2011_09_26_drive_0013_sync"]'}
-    assert main(['fit', '--config', str(RECIPES / 'kitti_street12.yaml'), '--data.root', folder, '--run', str(tmp_path),
-                 *(part for key, value in changes.items() for part in (f'--{key}', value))]) == 0
+    assert main(['fit', '--config', str(RECIPES / 'kitti_street12.yaml'), '--data.root', str(real_data), '--run',
+                 str(tmp_path), *options(changes)]) == 0
     assert read_info(tmp_path / 'student.safetensors').taxonomy.name == 'street-12'

@@ -93,7 +93,8 @@ def test_the_trained_one_of_mocos_two_encoders_is_taken(released, tmp_path):
     slow = Released(1 if released.layer1[0].count == 2 else 4).state_dict()
     weights = {f'module.encoder_q.{name}': value for name, value in released.state_dict().items()}
     weights |= {f'module.encoder_k.{name}': value for name, value in slow.items()}
-    torch.save({'epoch': 3, 'arch': 'resnet50', 'state_dict': weights, 'optimizer': {'lr': 0.1}}, tmp_path / 'm.pth.tar')
+    torch.save({'epoch': 3, 'arch': 'resnet50', 'state_dict': weights, 'optimizer': {'lr': 0.1}},
+               tmp_path / 'm.pth.tar')
     assert _import(tmp_path / 'm.pth.tar', tmp_path) == 0
     found = load_resnet(str(tmp_path / 'resnet')).network.embedder.embedder.convolution.weight
     assert torch.equal(found, released.conv1.weight)

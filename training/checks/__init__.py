@@ -12,7 +12,7 @@ from typing import Sequence
 from ros_kd.datasets import Dataset
 from ros_kd.extrinsics import Trajectory
 from ros_kd.frames import PairedFrame
-from training.frames.prepared import around
+from training.frames.prepared import around, others_of
 
 # What data, teachers and methods raise where something is wrong with what they were given.
 BROKEN = (ValueError, OSError, KeyError)
@@ -39,7 +39,8 @@ class Check:
 @dataclass(frozen=True)
 class Part:
     """Some frames of a data set, read once. name: its specification. part: "train" or "val". count: all of its frames.
-    It is itself a data set, of the frames read. others: around each of them, those whose images also tell of its points."""
+    It is itself a data set, of the frames read. others: for each of them, the frames whose images also tell of its
+    points."""
 
     name: str
     part: str
@@ -59,8 +60,8 @@ class Part:
         for number in numbers:
             try:
                 frame = dataset[number]
-                near = around(number, neighbours, len(dataset)) if frame.world_from_lidar is not None else ()
-                others.append([dataset[other] for other in near if other != number])
+                near = around(number, neighbours, len(dataset))
+                others.append([dataset[other] for other in others_of(frame, number, near)])
                 frames.append(frame)
             except BROKEN as error:
                 unread.append(f'frame {number}: {text_of(error)}')

@@ -126,7 +126,7 @@ def check_targets(method: Method, makers: Makers, parts: Sequence[Part], answers
 def _check_kind(kind: str, maker: TargetMaker, taxonomy: Taxonomy, parts: Sequence[Part],
                 answers: list[Answers]) -> Iterator[Check]:
     made, points, asked, again, began = [], 0, 0, 0, time.monotonic()
-    for frame, others in (pair for part in parts for pair in zip(part.frames, part.others)):
+    for frame, others in (pair for part in parts for pair in zip(part.frames, part.others, strict=True)):
         try:
             made.append(maker(frame, others))
         except BROKEN as error:

@@ -83,8 +83,8 @@ class Frames(LightningDataModule):
     """Datasets for training and validation, and the teacher that says what their images show.
 
     train, val: dataset specifications, as `kitti_object:kitti_object?split=training`. root: the folder that their
-    relative paths, and those of a teacher's files, start at (networks in folders are found from where the command runs, as
-    those on a hub have names, not paths). teacher: not needed by methods that learn from 3D labels.
+    relative paths, and those of a teacher's files, start at (networks in folders are found from where the command
+    runs, as those on a hub have names, not paths). teacher: not needed by methods that learn from 3D labels.
     augmentation: of training samples. batch_size: scans a step. neighbours: for sources with poses, how many frames
     before and after also tell of a frame's points (of the near ring, and of directions without a camera).
     labels: which training frames have their 3D labels used. epoch_size: samples an epoch; None: each frame once.

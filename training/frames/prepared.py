@@ -116,9 +116,7 @@ class PreparedFrames:
         return around(i, self.neighbours, len(self.sources[number][1]))
 
     def _others(self, frame: PairedFrame, number: int, i: int) -> list[PairedFrame]:
-        if frame.world_from_lidar is None:
-            return []
-        return [self._read(number, j) for j in self._near(number, i) if j != i]
+        return [self._read(number, j) for j in others_of(frame, i, self._near(number, i))]
 
     def _read(self, number: int, i: int) -> PairedFrame:
         """Return frame i of a source. The frames around the next one are kept: reading them again would cost more than
@@ -142,6 +140,11 @@ def _digest(frame: PairedFrame) -> int:
                                                                                   view.camera.K))]:
         total = zlib.crc32(np.ascontiguousarray(place), total)
     return total
+
+
+def others_of(frame: PairedFrame, i: int, near: range) -> list[int]:
+    """Return which of the frames `near` frame i also tell of its points: none if it has no pose."""
+    return [] if frame.world_from_lidar is None else [j for j in near if j != i]
 
 
 def around(i: int, neighbours: int, count: int) -> range:

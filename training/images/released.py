@@ -1,7 +1,7 @@
 # Copyright 2026 The ros_kd authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The command `import-resnet`: a ResNet's weights as torchvision names them become a folder of Hugging Face transformers.
+"""The command `import-resnet`: a ResNet's weights, as torchvision names them, become a folder of transformers.
 
 Self-supervised ResNets are released so: MoCo (He et al. 2020), SwAV, Barlow Twins, DINO and VICReg.
 """

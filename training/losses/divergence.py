@@ -19,9 +19,9 @@ def kl_divergence(*, teacher_logits: Tensor, student_logits: Tensor, temperature
                   weight: Tensor | None = None) -> Tensor:
     """Return T^2 times the mean over the points of D(softmax(teacher / T) || softmax(student / T)), logits [M, C].
 
-    2DPASS eq. 7 (teacher: the fused scores, student: the 3D ones), xMUDA eq. 3 and FSKD's semantic loss with T = 1; Hinton
-    et al. 2015 with others, whose T^2 keeps the size of the gradient. Of probabilities p, log p are logits. weight: float32
-    [M], how much each point counts.
+    2DPASS eq. 7 (teacher: the fused scores, student: the 3D ones), xMUDA eq. 3 and FSKD's semantic loss with T = 1;
+    Hinton et al. 2015 with others, whose T^2 keeps the size of the gradient. Of probabilities p, log p are logits.
+    weight: float32 [M], how much each point counts.
     """
     teacher = (teacher_logits.detach() / temperature).softmax(1)
     student = (student_logits / temperature).log_softmax(1)

@@ -228,13 +228,11 @@ def main(arguments: list[str]) -> int:
     if chosen.tta > 1 and not augmented:
         parser.error(f'--tta {chosen.tta}: views of a student are averaged; nothing else has any')
     augmentation = f'{chosen.tta} rotations about the vertical, every second one mirrored' if augmented else 'none'
-    taxonomy = get_taxonomy(chosen.taxonomy or 'street-12')
-    labeller = _labeller(chosen, taxonomy)
-    if chosen.taxonomy is None:
-        taxonomy = labeller.taxonomy
+    given = get_taxonomy(chosen.taxonomy or 'street-12')
+    labeller = _labeller(chosen, given)
+    taxonomy = given if chosen.taxonomy else labeller.taxonomy
     reached = reachable(get_taxonomy(chosen.reachable), taxonomy) if chosen.reachable else None
-    report = evaluate(labeller, chosen.dataset, taxonomy, augmentation, chosen.pictures, reached,
-                      chosen.worst)
+    report = evaluate(labeller, chosen.dataset, taxonomy, augmentation, chosen.pictures, reached, chosen.worst)
     show(report, Console())
     if chosen.pictures:
         print(f'pictures: {chosen.pictures / "index.html"}')

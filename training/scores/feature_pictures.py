@@ -43,6 +43,11 @@ class FrameFeatures:
     label: np.ndarray
     true: bool
 
+    @property
+    def classified(self) -> bool:
+        """Whether any point has a class."""
+        return bool((self.label != IGNORE).any())
+
     def of_points(self, rows: np.ndarray) -> np.ndarray:
         """Return float32 [M, C] of points int64 [M] that have a voxel."""
         return self.values[self.voxel[rows]].astype(np.float32)
@@ -123,15 +128,14 @@ def draw_frame(path: Path, found: FrameFeatures, principal: Principal, taxonomy:
     colors[inside] = principal.colors(found.of_points(inside))
     pictures = [from_above(frame.points, colors)]
     captions = ['features: principal components 1, 2, 3 as red, green, blue']
-    classes = (found.label != IGNORE).any()
-    if classes:
+    if found.classified:
         pictures.append(from_above(frame.points, class_colors(found.label, taxonomy)))
         captions.append(_source([found]))
     for view in frame.views:
         seen = project(frame.points, view)
         pictures.append(over_image(view.image(), seen.uv, colors[seen.index], 2, seen.depth, dim=0.5))
         captions.append(f'features over {view.name}')
-    if classes:
+    if found.classified:
         pictures.append(legend(taxonomy))
         captions.append('classes')
     return write(path, stack(pictures, captions, columns=2))
@@ -185,7 +189,7 @@ def draw_embedding(path: Path, places: np.ndarray, label: np.ndarray, taxonomy: 
 
 
 def _source(found: Sequence[FrameFeatures]) -> str:
-    kinds = {one.true for one in found}
+    kinds = {one.true for one in found if one.classified}
     return 'true classes' if kinds == {True} else 'classes as labelled by the student' if kinds == {False} else \
         'true classes, or those of the student where there are none'
 
